@@ -1,0 +1,22 @@
+/** The port of the relational store: one SQL dialect on two drivers (PGlite in a worker, PostgreSQL). */
+import type { Kysely, Transaction } from "kysely";
+import type { Database } from "./schema.ts";
+
+export type Db = Kysely<Database>;
+export type Tx = Transaction<Database>;
+
+export interface Store {
+  readonly driver: "pglite" | "postgres";
+  /** Statements outside a transaction. Errors of a lost database surface as `database_unavailable`, of a full disk as `storage_full`. */
+  readonly db: Db;
+  /** Runs `work` in one transaction; serialisation failures and deadlocks are retried up to 5 times, so `work` must be repeatable. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** Wakes listeners of `channel` on every node once `tx` (or the statement) has committed. Payload ≤ 7,000 bytes. */
+  notify(executor: Db | Tx, channel: string, payload: string): Promise<void>;
+  listen(channel: string, listener: (payload: string) => void): Promise<Disposable>;
+  /** Runs `work` while this hub holds the named lock over all nodes; `undefined` when another holds it. The lock goes with the connection. */
+  tryWithLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined>;
+  /** Error: `database_unavailable`. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
