@@ -1,0 +1,131 @@
+/**
+ * Every check of the project, in one run: types, lint, then all test files. `npm test` is this.
+ * Arguments narrow the test files by substring (`npm test -- bus store`); the static checks are left out then.
+ * Closing lines name each suite that was left out and why; the very last line is `N passed, N failed, N skipped`.
+ */
+import { spawn } from "node:child_process";
+import { globSync } from "node:fs";
+import { join, relative } from "node:path";
+import { run } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = join(fileURLToPath(import.meta.url), "../..");
+const bin = join(root, "node_modules/.bin");
+const filters = process.argv.slice(2).filter((argument) => !argument.startsWith("-"));
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+const leftOut = new Map<string, Set<string>>();
+const failures: string[] = [];
+
+const staticChecks = [
+  { name: "types: hub", command: "tsc", args: ["--noEmit", "-p", "tsconfig.json"] },
+  { name: "types: guest", command: "tsc", args: ["--noEmit", "-p", "tsconfig.guest.json"] },
+  { name: "types: plugins", command: "tsc", args: ["--noEmit", "-p", "tsconfig.plugins.json"] },
+  { name: "lint and format", command: "biome", args: ["check", "--diagnostic-level=warn", "--max-diagnostics=60", "."] },
+];
+
+function runStaticCheck(check: (typeof staticChecks)[number]): Promise<void> {
+  return new Promise((resolve) => {
+    const child = spawn(join(bin, check.command), check.args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (output += chunk));
+    child.on("close", (code) => {
+      if (code === 0) {
+        totals.passed += 1;
+        console.log(`ok    ${check.name}`);
+      } else {
+        totals.failed += 1;
+        failures.push(check.name);
+        console.log(`FAIL  ${check.name}\n${output}`);
+      }
+      resolve();
+    });
+  });
+}
+
+function testFiles(): string[] {
+  const patterns = ["src/**/*.test.ts", "plugin-api/**/*.test.ts", "plugins/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts", "tools/**/*.test.ts"];
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root, exclude: ["**/node_modules/**", "**/fixtures/**"] }));
+  return files
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+    .sort()
+    .map((file) => join(root, file));
+}
+
+function noteSkip(file: string, reason: unknown): void {
+  const why = typeof reason === "string" && reason !== "" ? reason : "no reason given";
+  const suites = leftOut.get(why) ?? new Set<string>();
+  suites.add(relative(root, file));
+  leftOut.set(why, suites);
+}
+
+/** Files that measure time or throw bombs run alone, after the others, so that neighbours do not disturb them. */
+const alone = (file: string): boolean => /test\/(escape|e2e|crash)\//.test(file) || file.includes("runtimes/isolate/");
+
+async function runTests(files: string[], concurrency: number): Promise<void> {
+  if (files.length === 0) return;
+  const stream = run({
+    files,
+    concurrency,
+    timeout: 400_000,
+    cwd: root,
+    execArgv: ["--no-node-snapshot"],
+  });
+  const started = new Map<string, number>();
+  stream.on("test:dequeue", (event) => {
+    if (event.nesting === 0 && event.file) started.set(event.file, Date.now());
+  });
+  stream.on("test:pass", (event) => {
+    if (event.details.type === "suite") return;
+    if (event.skip !== undefined || event.todo !== undefined) {
+      totals.skipped += 1;
+      noteSkip(event.file ?? "?", event.skip ?? event.todo);
+    } else {
+      totals.passed += 1;
+    }
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type === "suite") return;
+    totals.failed += 1;
+    const file = event.file ? relative(root, event.file) : "?";
+    failures.push(`${file}: ${event.name}`);
+    const error = event.details.error as Error & { cause?: unknown };
+    const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.cause ?? error.message);
+    console.log(`FAIL  ${file}: ${event.name} (${Math.round(event.details.duration_ms)} ms)\n${String(cause).replace(/^/gm, "      ")}`);
+  });
+  stream.on("test:stderr", (event) => process.stderr.write(event.message));
+  if (process.env["BACKPLANE_TEST_OUTPUT"]) stream.on("test:stdout", (event) => process.stdout.write(event.message));
+  stream.on("test:summary", (event) => {
+    if (event.file) console.log(`${event.success ? "ok  " : "FAIL"}  ${relative(root, event.file)} (${Math.round(event.duration_ms)} ms)`);
+  });
+  for await (const _ of stream) {
+    // The listeners above do the work; the loop waits for the end.
+  }
+}
+
+const startedAt = Date.now();
+if (filters.length === 0) for (const check of staticChecks) await runStaticCheck(check);
+const files = testFiles();
+await runTests(
+  files.filter((file) => !alone(file)),
+  2,
+);
+await runTests(files.filter(alone), 1);
+
+if (files.length === 0) {
+  failures.push("no test files found");
+  totals.failed += 1;
+}
+console.log("");
+for (const failure of failures) console.log(`failed: ${failure}`);
+for (const [why, suites] of leftOut) console.log(`left out: ${[...suites].join(", ")}: ${why}`);
+console.log(`took ${Math.round((Date.now() - startedAt) / 1000)} s`);
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exitCode = totals.failed > 0 ? 1 : 0;
