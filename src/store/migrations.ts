@@ -72,25 +72,28 @@ create table events (
   subject text, time timestamptz not null, data jsonb, traceparent text, depth int not null default 0, accepted_at timestamptz not null default now(),
   primary key (organization_id, id)
 );
-create unique index events_position on events (position) where position is not null;
 create index events_unstamped on events (seq) where position is null;
-create index events_org_position on events (organization_id, position);
+create index events_org_position on events (organization_id, position) where position is not null;
+create index events_org_type_position on events (organization_id, type, position) where position is not null;
+create index events_retention on events (accepted_at);
 create sequence event_position;
 create table consumers (
   organization_id text not null, consumer text not null, plugin_id text not null, pattern text not null, active boolean not null default true,
   created_at timestamptz not null default now(),
   primary key (organization_id, consumer)
 );
+create index consumers_pattern on consumers (organization_id, pattern) where active;
 create table deliveries (
   organization_id text not null, id bigserial, consumer text not null, kind text not null, key text not null, item_id text not null,
-  event_id text, payload jsonb, state text not null default 'pending' check (state in ('pending','claimed','done','dead')),
+  event_id text, payload jsonb, state text not null default 'pending' check (state in ('pending','done','dead','cancelled')),
   due timestamptz not null default now(), attempts int not null default 0, claimed_by text, claimed_until timestamptz,
   error jsonb, traceparent text, created_at timestamptz not null default now(), settled_at timestamptz,
   primary key (organization_id, id),
   unique (organization_id, consumer, item_id)
-);
-create index deliveries_open on deliveries (organization_id, consumer, key, id) where state in ('pending','claimed');
-create index deliveries_due on deliveries (due) where state = 'pending';
+) with (fillfactor = 80);
+create index deliveries_open on deliveries (organization_id, consumer, id) where state = 'pending';
+create index deliveries_keys on deliveries (organization_id, consumer, key, id) where state = 'pending';
+create index deliveries_settled on deliveries (settled_at) where state in ('done','cancelled','dead');
 create index deliveries_dead on deliveries (organization_id, id) where state = 'dead';
 create table webhook_requests (
   organization_id text not null, id text not null, plugin_id text not null, method text not null, url text not null, headers jsonb not null,
