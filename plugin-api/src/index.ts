@@ -1,1 +1,69 @@
-export {};
+/**
+ * What a plugin author compiles against. Nothing here does work at run time but {@link definePlugin} and two error guards:
+ * the platform supplies everything else through `ctx`.
+ */
+import type { ConfigShape } from "./context.ts";
+import type { PluginDefinition } from "./definition.ts";
+
+export type {
+  CallSession,
+  Channel,
+  IncomingEvent,
+  OutboundCall,
+  OutboundFax,
+  OutboundMessage,
+  SendReceipt,
+} from "./channel.ts";
+export type { ActionResult, Connector, ConnectorAction, Entity, RawItem, SyncOptions } from "./connector.ts";
+export type {
+  Bytes,
+  ConfigShape,
+  CryptoAbilities,
+  DataAbilities,
+  EmitOptions,
+  ExecutionInfo,
+  HmacOptions,
+  HttpAbilities,
+  Logger,
+  PermissionAbilities,
+  PluginCallAbilities,
+  PluginContext,
+  QueryOptions,
+  SecretHandle,
+  StorageAbilities,
+  StoredFileInfo,
+} from "./context.ts";
+export type { DataAdapter, Filters, Row } from "./data-adapter.ts";
+export type {
+  EventHandler,
+  HealthReport,
+  PluginDefinition,
+  PluginEvent,
+  PluginFunction,
+  WebhookHandler,
+  WebhookRequest,
+  WebhookResponse,
+} from "./definition.ts";
+export type { AbilityError, AuthorErrorCode, HttpError } from "./errors.ts";
+export { authorErrorCodes, isAbilityError, isHttpError } from "./errors.ts";
+export type { ActionOperator, ConditionOperator, RuleContext } from "./operators.ts";
+
+/**
+ * Declares a plugin. Gives back what it was given; its use is that the compiler knows every handler's arguments.
+ *
+ * Name the shape of the configuration to have `ctx.config` typed: `definePlugin<{ greeting: string }>({ … })`.
+ *
+ * @example
+ * export default definePlugin<{ greeting: string }>({
+ *   functions: {
+ *     async hello({ who }, ctx) {
+ *       return { text: `${ctx.config.greeting}, ${who}` };
+ *     },
+ *   },
+ * });
+ */
+export function definePlugin<Config extends object = ConfigShape>(
+  definition: PluginDefinition<Config>,
+): PluginDefinition<Config> {
+  return definition;
+}

@@ -1,0 +1,78 @@
+/** Connectors bring data of an outside service into the organisation's unified data model. */
+import type { ConfigShape, PluginContext } from "./context.ts";
+
+/**
+ * Made Open's Connector. Its `id`, `name` and `version` live in `plugin.json`; every method gets the context of its own
+ * call as the last argument.
+ */
+export interface Connector<Config extends object = ConfigShape> {
+  readonly id?: string;
+  readonly name?: string;
+  readonly version?: string;
+  /** Called once before the first other call. */
+  init?(ctx: PluginContext<Config>): Promise<void>;
+  /** Yields what changed since `options.since`, oldest first where the service can. */
+  sync(
+    options: SyncOptions,
+    ctx: PluginContext<Config>,
+  ): AsyncGenerator<RawItem, unknown, unknown> | AsyncIterable<RawItem>;
+  /** Turns one raw item into entities of the unified model. */
+  mapToUnifiedModel(item: RawItem, ctx: PluginContext<Config>): Entity[] | Promise<Entity[]>;
+  /** Asks the service to push changes to `webhookUrl`. */
+  registerRealtimeListener?(webhookUrl: string, ctx: PluginContext<Config>): Promise<void>;
+  /** Does something on the service, for example `createEvent`. */
+  executeAction?(action: ConnectorAction, ctx: PluginContext<Config>): Promise<ActionResult>;
+  stop?(ctx: PluginContext<Config>): Promise<void>;
+}
+
+export interface SyncOptions {
+  /** RFC 3339 UTC; absent for a first, full sync. */
+  since?: string;
+  /** The `cursor` of the last item that was stored. */
+  cursor?: unknown;
+  /** Everything again, whatever was stored before. */
+  full?: boolean;
+  /** Only these kinds of item; absent: all. */
+  types?: string[];
+  /** About how many items one call should yield. */
+  limit?: number;
+}
+
+export interface RawItem {
+  /** The service's id: the same item always has the same one. */
+  id: string;
+  /** The connector's own name for the kind, for example `contact`. */
+  type: string;
+  data: unknown;
+  /** RFC 3339. */
+  updatedAt?: string;
+  /** Where the next sync goes on once this item is stored. Any JSON value. */
+  cursor?: unknown;
+  /** The item no longer exists at the service. */
+  deleted?: boolean;
+}
+
+export interface Entity {
+  /** Kind in the unified model, for example `Contact`. */
+  type: string;
+  /** Set only where the id in the unified model is known. */
+  id?: string;
+  /** The service the entity comes from; with `externalId` it finds the row again. @default the plugin's id */
+  source?: string;
+  /** The entity's id at the service. */
+  externalId?: string;
+  data: Record<string, unknown>;
+  deleted?: boolean;
+}
+
+export interface ConnectorAction {
+  /** For example `createEvent`. */
+  type: string;
+  parameters: Record<string, unknown>;
+}
+
+export interface ActionResult {
+  success: boolean;
+  data?: unknown;
+  error?: string;
+}

@@ -1,0 +1,167 @@
+/**
+ * `ctx`: everything a plugin can do. An ability whose permission was not granted is absent, and so is a namespace left
+ * without abilities. Made Open's PluginContext is a part of it, by its names.
+ *
+ * The optional namespaces are typed as present, because a manifest that asks for their permissions as required ones cannot
+ * be activated without them. Check `ctx.permissions.has(…)` before use of what was asked for under `optionalPermissions`.
+ */
+
+/** What `ctx.config` holds when a plugin does not name its shape. */
+export type ConfigShape = { readonly [field: string]: unknown };
+
+declare const secretHandle: unique symbol;
+
+/**
+ * A sealed secret: an opaque text in the place of the value. Put it into a header, query or body of a request, or into a
+ * `ctx.crypto` call; the hub fills the value in, toward the hosts that the manifest binds the secret to and nowhere else.
+ */
+export type SecretHandle = string & { readonly [secretHandle]: true };
+
+/** Binary data. What the platform gives back is always a `Uint8Array`. */
+export type Bytes = ArrayBuffer | ArrayBufferView;
+
+export interface PluginContext<Config extends object = ConfigShape> {
+  /** The installation's configuration, deeply frozen. Sealed secrets appear as {@link SecretHandle}. */
+  readonly config: Readonly<Config>;
+  /** Id of the organisation this call serves. */
+  readonly organization: string;
+  readonly logger: Logger;
+  /**
+   * Publishes an event; resolves when it is stored durably. Needs `event:publish:<domain>.*`.
+   * Errors by code: `permission_denied`, `ability_input`.
+   */
+  emitEvent(type: string, data?: unknown, options?: EmitOptions): Promise<{ id: string }>;
+  readonly data: DataAbilities;
+  readonly http: HttpAbilities;
+  readonly plugins: PluginCallAbilities;
+  readonly permissions: PermissionAbilities;
+  readonly execution: ExecutionInfo;
+  readonly crypto: CryptoAbilities;
+  readonly storage: StorageAbilities;
+}
+
+/** Lines of the plugin's log. `data` is stored as JSON beside the message. Secrets are blotted out. */
+export interface Logger {
+  debug(message: string, data?: unknown): void;
+  info(message: string, data?: unknown): void;
+  warn(message: string, data?: unknown): void;
+  error(message: string, data?: unknown): void;
+}
+
+export interface EmitOptions {
+  /** What the event is about; deliveries with the same subject keep their order. */
+  subject?: string;
+  /** The same id a second time is accepted once. @default a fresh id */
+  id?: string;
+}
+
+export interface QueryOptions {
+  /** @default 50, at most 200 */
+  limit?: number;
+  cursor?: string;
+  /** Field to sort by; `-field` sorts downwards. */
+  orderBy?: string;
+}
+
+/** The organisation's unified data model. */
+export interface DataAbilities {
+  /** Rows whose fields equal `filter`. Needs `data:read:<entity>`. */
+  query<T = Record<string, unknown>>(
+    entity: string,
+    filter?: Record<string, unknown>,
+    options?: QueryOptions,
+  ): Promise<T[]>;
+  /** Needs `data:read:<entity>`. */
+  getById<T = Record<string, unknown>>(entity: string, id: string): Promise<T | null>;
+  /**
+   * Creates the row, or updates the one with the same `id` (or the same `source` and `externalId`). Needs `data:write:<entity>`.
+   * Publishes `data.<Entity>Created` or `data.<Entity>Updated`.
+   */
+  upsert<T = Record<string, unknown>>(entity: string, item: object): Promise<T>;
+  upsert<T = Record<string, unknown>>(entity: string, items: readonly object[]): Promise<T[]>;
+}
+
+/**
+ * Requests to the hosts of `network:outbound:<domain>`, over HTTPS. The hub makes them: it checks host, address and every
+ * redirect, and puts secrets in.
+ * Errors by code: `egress_denied`, `egress_failed`, `egress_timeout`, `egress_too_large`, `secret_misused`.
+ */
+export interface HttpAbilities {
+  /** The parsed body: JSON when the answer says so, else text. A non-2xx answer throws an {@link HttpError}. */
+  get<T = unknown>(url: string | URL, headers?: Record<string, string>): Promise<T>;
+  /**
+   * As `get`. `body` is sent as JSON, except text, bytes and `Blob` (sent as they are), `URLSearchParams` and `FormData` (sent as a form).
+   */
+  post<T = unknown>(url: string | URL, body?: unknown, headers?: Record<string, string>): Promise<T>;
+  /** As the web's `fetch`: any status resolves. Bodies are whole, not streams. */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+}
+
+export interface PluginCallAbilities {
+  /**
+   * Calls a function of another plugin of the organisation. Needs `plugin:call:<pluginId>`. The callee works under its own
+   * grants, within what is left of this call's time.
+   * Errors by code: `function_not_found`, `invalid_parameters`, `plugin_not_active`, `call_cycle`, `call_depth_exceeded`, `plugin_error`.
+   */
+  call<T = unknown>(pluginId: string, functionName: string, parameters?: object): Promise<T>;
+}
+
+export interface PermissionAbilities {
+  /** Whether a permission is granted, for example `event:publish:order.created`. Advice for a plugin's own branches: the hub checks anyway. */
+  has(permission: string): boolean;
+}
+
+/** The call under way. */
+export interface ExecutionInfo {
+  readonly id: string;
+  /** When the call is stopped. */
+  readonly deadline: Date;
+  /** Aborted when the call is cancelled or its time is over. */
+  readonly signal: AbortSignal;
+  /** Publishes how far the call is; only the latest value is kept. */
+  progress(value: unknown): void;
+  readonly sessionId?: string;
+  /** The channel the call came by, for example `sms`. */
+  readonly channel?: string;
+  readonly userId?: string;
+}
+
+export interface HmacOptions {
+  /** @default "SHA-256" */
+  hash?: "SHA-1" | "SHA-256" | "SHA-384" | "SHA-512";
+  /** May be a {@link SecretHandle}. */
+  key: string | Bytes;
+  data: string | Bytes;
+}
+
+/** Cryptography that works with sealed secrets, beside the web's global `crypto`. */
+export interface CryptoAbilities {
+  digest(algorithm: string, data: string | Bytes): Promise<Uint8Array>;
+  hmac(options: HmacOptions & { encoding: "hex" | "base64" | "base64url" }): Promise<string>;
+  hmac(options: HmacOptions & { encoding?: "bytes" }): Promise<Uint8Array>;
+  /** Compares in a time that does not tell where they differ. Either side may be a {@link SecretHandle}. */
+  timingSafeEqual(a: string | Bytes, b: string | Bytes): Promise<boolean>;
+  randomUUID(): string;
+  /** The web's `crypto.subtle`. */
+  readonly subtle: typeof crypto.subtle;
+}
+
+export interface StoredFileInfo {
+  path: string;
+  contentType: string;
+  /** Bytes. */
+  size: number;
+  updatedAt: string;
+}
+
+/** Files of this installation. Needs `storage:read` and `storage:write`. Error by code: `storage_quota`. */
+export interface StorageAbilities {
+  get(path: string): Promise<Uint8Array | null>;
+  put(path: string, content: string | Bytes | Blob, options?: { contentType?: string }): Promise<void>;
+  /** True when there was such a file. */
+  delete(path: string): Promise<boolean>;
+  list(options?: { prefix?: string; limit?: number; cursor?: string }): Promise<{
+    files: StoredFileInfo[];
+    nextCursor: string | null;
+  }>;
+}
