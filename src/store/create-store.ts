@@ -1,0 +1,98 @@
+/** The Store over a driver: Kysely, transactions with retry, notifications, locks; errors of a lost database or a full disk get our codes. */
+import { Kysely, PostgresDialect, type PostgresPool, sql } from "kysely";
+import type { QueryConfig } from "pg";
+import { backoffMs } from "../base/backoff.ts";
+import { sleep } from "../base/deferred.ts";
+import { BackplaneError } from "../errors/error.ts";
+import { isRetryable, mapDatabaseError } from "./database-errors.ts";
+import type { DriverClient, StoreDriver } from "./driver.ts";
+import type { Database } from "./schema.ts";
+import { StatementNames } from "./statement-names.ts";
+import type { Store, Tx } from "./store.ts";
+import { assertOutsideTransaction, runInTransactionScope, runOutsideTransactionScope } from "./transaction-scope.ts";
+
+const maxRetries = 5;
+const maxPayloadBytes = 7000;
+
+export function createStore(driver: StoreDriver): Store {
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: guardedPool(driver) }) });
+
+  async function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    assertOutsideTransaction("transaction");
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await db.transaction().execute((tx) => runInTransactionScope(() => work(tx)));
+      } catch (error) {
+        if (!isRetryable(error) || attempt > maxRetries) throw mapDatabaseError(error);
+        await sleep(backoffMs(attempt, { baseMs: 5, capMs: 200 }));
+      }
+    }
+  }
+
+  return {
+    driver: driver.name,
+    db,
+    transaction,
+    async notify(executor, channel, payload) {
+      if (Buffer.byteLength(payload) > maxPayloadBytes) {
+        throw new BackplaneError("payload_too_large", { size: Buffer.byteLength(payload), limit: maxPayloadBytes });
+      }
+      await sql`select pg_notify(${assertChannel(channel)}, ${payload})`.execute(executor);
+    },
+    async listen(channel, listener) {
+      assertOutsideTransaction("listen");
+      return await mapped(() => runOutsideTransactionScope(() => driver.listen(assertChannel(channel), listener)));
+    },
+    async tryWithLock(name, work) {
+      assertOutsideTransaction("tryWithLock");
+      return await driver.tryWithLock(name, work);
+    },
+    async ping() {
+      await sql`select 1`.execute(db);
+    },
+    async close() {
+      await db.destroy();
+    },
+  };
+}
+
+/** What Kysely calls a pool. Every statement passes here: names for repeated ones, our codes for errors. */
+function guardedPool(driver: StoreDriver): PostgresPool {
+  const names = new StatementNames();
+  return {
+    options: {},
+    async connect() {
+      // A statement on `store.db` inside a transaction waits for the connection that its own caller holds.
+      assertOutsideTransaction("a statement outside the transaction");
+      const client = await mapped(() => driver.connect());
+      return guardedClient(client, names);
+    },
+    end: () => driver.close(),
+  } as unknown as PostgresPool;
+}
+
+function guardedClient(client: DriverClient, names: StatementNames): object {
+  return {
+    processID: client.processID,
+    async query(text: string, values: unknown[]) {
+      const config: QueryConfig = { text, values };
+      const name = names.nameOf(text);
+      if (name !== undefined) config.name = name;
+      return await mapped(() => client.query(config));
+    },
+    release: (discard?: boolean) => client.release(discard),
+  };
+}
+
+async function mapped<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw mapDatabaseError(error);
+  }
+}
+
+function assertChannel(channel: string): string {
+  if (!/^[a-z_][a-z0-9_]{0,62}$/.test(channel)) throw new TypeError(`Not a channel name: ${channel}`);
+  return channel;
+}

@@ -1,0 +1,110 @@
+/**
+ * The worker thread that holds PGlite. It speaks PostgreSQL's wire protocol: each message from the hub is the bytes of
+ * one or more frontend messages, each answer the backend's bytes. It keeps no state of its own and may be ended at any time.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import { MemoryFS, PGlite, type PGliteOptions } from "@electric-sql/pglite";
+import { NodeFS } from "@electric-sql/pglite/nodefs";
+import { packFiles, readPrepopulated, type StoredFile, unpackFiles } from "./data-image.ts";
+
+export interface PgliteWorkerData {
+  /** Folder of the database; without one it lives in memory. */
+  folder?: string;
+  /** In memory only: start from this image (see data-image.ts) instead of an empty database. */
+  image?: Uint8Array;
+  /** The compiled engine, so that several workers of one process compile it once. */
+  wasm?: WebAssembly.Module;
+}
+
+/** Hub → worker: protocol bytes, or "image" (pack the data folder), or "close". */
+export type PgliteRequest = Uint8Array | "image" | "close";
+/** Worker → hub, one answer a request, in order. The first, unasked, is "ready". */
+export type PgliteAnswer = Uint8Array | "ready" | "closed" | { fault: string };
+
+const dataFolder = "/pglite/data";
+
+async function serve(port: NonNullable<typeof parentPort>, data: PgliteWorkerData): Promise<void> {
+  const pglite = await open(data);
+  port.on("message", (request: PgliteRequest) => {
+    answer(pglite, request).then(
+      (result) => port.postMessage(result, result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : []),
+      (error: unknown) => port.postMessage({ fault: String(error) } satisfies PgliteAnswer),
+    );
+  });
+  port.postMessage("ready" satisfies PgliteAnswer);
+}
+
+async function open(data: PgliteWorkerData): Promise<PGlite> {
+  const options: PGliteOptions = { relaxedDurability: false };
+  if (data.wasm) options.pgliteWasmModule = data.wasm;
+  if (data.folder !== undefined) return await PGlite.create({ ...options, fs: new NodeFS(data.folder) });
+  const files = data.image ? unpackFiles(data.image) : await readPrepopulated();
+  return await PGlite.create({ ...options, fs: new SeededMemoryFS(files) });
+}
+
+/** PGlite's own `loadDataDir` takes a second for the same files: it parses and copies a tar twice. */
+class SeededMemoryFS extends MemoryFS {
+  #files: StoredFile[];
+
+  constructor(files: StoredFile[]) {
+    super();
+    this.#files = files;
+  }
+
+  override async initialSyncFs(): Promise<void> {
+    const fs = this.pg!.Module.FS;
+    fs.mkdirTree(dataFolder);
+    for (const file of this.#files) {
+      const path = `${dataFolder}/${file.path}`;
+      if (file.bytes) fs.writeFile(path, file.bytes, { canOwn: true } as never);
+      else fs.mkdirTree(path);
+    }
+    this.#files = [];
+  }
+}
+
+async function answer(pglite: PGlite, request: PgliteRequest): Promise<PgliteAnswer> {
+  if (request === "close") {
+    await pglite.close();
+    return "closed";
+  }
+  if (request === "image") return packImage(pglite);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  await pglite.execProtocolRawStream(request, {
+    syncToFs: false,
+    onRawData: (bytes) => {
+      chunks.push(bytes.slice());
+      size += bytes.byteLength;
+    },
+  });
+  if (chunks.length === 1) return chunks[0]!;
+  const all = new Uint8Array(size);
+  let offset = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return all;
+}
+
+function packImage(pglite: PGlite): Uint8Array {
+  const fs = pglite.Module.FS;
+  const files: StoredFile[] = [];
+  const visit = (folder: string): void => {
+    for (const name of fs.readdir(`${dataFolder}/${folder}`) as string[]) {
+      if (name === "." || name === ".." || name === "postmaster.pid") continue;
+      const path = folder === "" ? name : `${folder}/${name}`;
+      if (fs.isDir(fs.stat(`${dataFolder}/${path}`).mode)) {
+        files.push({ path });
+        visit(path);
+      } else {
+        files.push({ path, bytes: fs.readFile(`${dataFolder}/${path}`) });
+      }
+    }
+  };
+  visit("");
+  return packFiles(files);
+}
+
+if (parentPort) await serve(parentPort, workerData as PgliteWorkerData);

@@ -1,0 +1,139 @@
+/**
+ * Fresh stores for tests. PGlite: in memory, started from an image that already has the schema (kept in the temporary
+ * folder under a hash of the migrations). PostgreSQL: a database of its own on TEST_DATABASE_URL, dropped at dispose.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import pg from "pg";
+import { createStore } from "./create-store.ts";
+import { migrate } from "./migrate.ts";
+import { migrations } from "./migrations.ts";
+import { openStore } from "./open-store.ts";
+import { openPgliteDriver } from "./pglite-driver.ts";
+import type { Store } from "./store.ts";
+
+export type TestStore = Store & AsyncDisposable;
+
+export interface TestStoreOptions {
+  /** @default "pglite" */
+  driver?: "pglite" | "postgres";
+  /** @default 30000 */
+  statementTimeoutMs?: number;
+  poolSize?: number;
+}
+
+export interface TestPostgresStore extends TestStore {
+  /** URL of the test's own database: a second store opened on it is a second hub. */
+  readonly databaseUrl: string;
+}
+
+/** Closes at dispose. With `driver: "postgres"` TEST_DATABASE_URL must be set. */
+export async function openTestStore(options: TestStoreOptions & { driver: "postgres" }): Promise<TestPostgresStore>;
+export async function openTestStore(options?: TestStoreOptions): Promise<TestStore>;
+export async function openTestStore(options: TestStoreOptions = {}): Promise<TestStore> {
+  return options.driver === "postgres" ? await openPostgres(options) : await openPglite(options);
+}
+
+async function openPglite({ statementTimeoutMs = 30_000 }: TestStoreOptions): Promise<TestStore> {
+  const [image, wasm] = await Promise.all([testImage(), compiledEngine()]);
+  const driver = await openPgliteDriver({ image, wasm, statementTimeoutMs, onFault });
+  return disposable(createStore(driver), async () => {});
+}
+
+async function openPostgres({ statementTimeoutMs, poolSize }: TestStoreOptions): Promise<TestPostgresStore> {
+  const server = process.env["TEST_DATABASE_URL"];
+  if (!server) throw new Error('openTestStore({driver: "postgres"}) needs TEST_DATABASE_URL');
+  const name = `bp_test_${randomBytes(6).toString("hex")}`;
+  await onServer(server, `create database ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  const drop = (): Promise<void> => onServer(server, `drop database if exists ${name} with (force)`);
+  try {
+    const store = await openStore({
+      databaseUrl: url.href,
+      statementTimeoutMs,
+      poolSize,
+      log: { warn: (details) => onFault(details) },
+    });
+    return Object.assign(disposable(store, drop), { databaseUrl: url.href });
+  } catch (error) {
+    await drop();
+    throw error;
+  }
+}
+
+function disposable(store: Store, afterClose: () => Promise<void>): TestStore {
+  return Object.assign(store, {
+    async [Symbol.asyncDispose](): Promise<void> {
+      await store.close();
+      await afterClose();
+    },
+  });
+}
+
+function onFault(error: unknown): void {
+  console.error("test store:", error);
+}
+
+async function onServer(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+let image: Promise<Uint8Array> | undefined;
+let engine: Promise<WebAssembly.Module> | undefined;
+
+/** Compiled once a process; each worker gets the same module. */
+function compiledEngine(): Promise<WebAssembly.Module> {
+  engine ??= readFile(join(pgliteFolder(), "pglite.wasm")).then((bytes) => compile(bytes));
+  return engine;
+}
+
+/** The compiler's libraries for Node name WebAssembly as a namespace of types only. */
+const compile = (bytes: Uint8Array): Promise<WebAssembly.Module> =>
+  (
+    globalThis as unknown as { WebAssembly: { compile(bytes: Uint8Array): Promise<WebAssembly.Module> } }
+  ).WebAssembly.compile(bytes);
+
+function testImage(): Promise<Uint8Array> {
+  image ??= loadImage();
+  return image;
+}
+
+async function loadImage(): Promise<Uint8Array> {
+  const version = await readFile(join(pgliteFolder(), "..", "package.json"), "utf8");
+  const key = createHash("sha256").update(JSON.stringify(migrations)).update(version).digest("hex").slice(0, 24);
+  const file = join(tmpdir(), `backplane-test-image-${key}.bin`);
+  const cached = await readFile(file).catch(() => undefined);
+  // Shared memory: workers read the image without a copy of its own.
+  if (cached) return shared(cached);
+  const driver = await openPgliteDriver({ wasm: await compiledEngine(), statementTimeoutMs: 60_000, onFault });
+  try {
+    await migrate(driver);
+    const made = await driver.image();
+    const draft = `${file}.${process.pid}`;
+    await writeFile(draft, made);
+    await rename(draft, file);
+    return shared(made);
+  } finally {
+    await driver.close();
+  }
+}
+
+function shared(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.byteLength));
+  copy.set(bytes);
+  return copy;
+}
+
+function pgliteFolder(): string {
+  return dirname(createRequire(import.meta.url).resolve("@electric-sql/pglite"));
+}
