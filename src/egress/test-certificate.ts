@@ -37,7 +37,7 @@ export function makeCertificate(hosts: readonly string[]): TestCertificate {
   const signature = der(0x03, Buffer.concat([Buffer.of(0), sign("sha256", body, privateKey)]));
   const base64 = sequence(body, ecdsaSha256, signature).toString("base64").replace(/.{64}/g, "$&\n");
   return {
-    key: privateKey.export({ type: "pkcs8", format: "pem" }),
+    key: String(privateKey.export({ type: "pkcs8", format: "pem" })),
     cert: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,
   };
 }

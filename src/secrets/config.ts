@@ -1,0 +1,170 @@
+/**
+ * Secrets within a plugin's config. At rest each is a record `{"$sealed": JWE}`; to people it is a mask; a mask sent back
+ * means "keep what is stored". The guest's view (handles) is in installation-secrets.ts.
+ */
+import { isObject } from "../base/json.ts";
+import { BackplaneError, type FieldError } from "../errors/error.ts";
+import { findSecrets, listSecretFields, replaceAt, type SecretPlace } from "./secret-fields.ts";
+import type { Vault } from "./vault.ts";
+
+export const MASK = "********";
+const MAX_SECRET_BYTES = 65_536;
+
+export type ConfigObject = Record<string, unknown>;
+
+export interface ConfigScope {
+  vault: Vault;
+  /** The manifest's configSchema. */
+  schema: unknown;
+  organization: string;
+  installation: string;
+  /** For error sentences. @default "?" */
+  plugin?: string;
+}
+
+export interface SealedConfig {
+  /** For the store. */
+  sealed: ConfigObject;
+  /** The same config with every secret in plain: validate this against the schema, then forget it. */
+  plain: ConfigObject;
+}
+
+/**
+ * Seals what a person sent. Masked fields keep their stored value, bound anew to the schema's present hosts: whoever saves
+ * a config has agreed to them. Errors: `invalid_config` (secret that is no string, mask without a stored value), `secret_unreadable`.
+ */
+export async function sealConfig(
+  scope: ConfigScope,
+  config: ConfigObject,
+  previous: ConfigObject = {},
+): Promise<SealedConfig> {
+  const stored = new Map(findSecrets(scope.schema, previous).map((place) => [place.field, place.value]));
+  const faults: FieldError[] = [];
+  const sealed: { path: SecretPlace["path"]; value: unknown }[] = [];
+  const plain: typeof sealed = [];
+  for (const place of findSecrets(scope.schema, config)) {
+    const value = await wanted(scope, place, stored.get(place.field));
+    if (typeof value !== "string") {
+      faults.push(value);
+      continue;
+    }
+    plain.push({ path: place.path, value });
+    // An empty field is not a secret, and the guest should see that it is empty.
+    sealed.push({
+      path: place.path,
+      value: value === "" ? "" : { $sealed: await scope.vault.seal(bindingOf(scope, place), value, place) },
+    });
+  }
+  if (faults.length > 0)
+    throw new BackplaneError("invalid_config", { plugin: scope.plugin ?? "?" }, { errors: faults });
+  return { sealed: replaceAt(config, sealed), plain: replaceAt(config, plain) };
+}
+
+async function wanted(scope: ConfigScope, place: SecretPlace, stored: unknown): Promise<string | FieldError> {
+  const path = `$.${place.field}`;
+  if (place.value === MASK) {
+    if (typeof stored === "string") return stored;
+    const sealed = sealedIn(stored);
+    if (sealed === undefined)
+      return { path, message: "was sent masked, but no value is stored; send the value itself" };
+    return (await scope.vault.open(bindingOf(scope, place), sealed)).value;
+  }
+  if (typeof place.value !== "string") return { path, message: "is a secret and must be a string" };
+  if (Buffer.byteLength(place.value) > MAX_SECRET_BYTES)
+    return { path, message: `is longer than ${MAX_SECRET_BYTES} bytes` };
+  return place.value;
+}
+
+/** What people may see: every secret that is set becomes the mask. */
+export function maskConfig(schema: unknown, stored: ConfigObject): ConfigObject {
+  const changes = findSecrets(schema, stored)
+    .filter(({ value }) => value !== "")
+    .map(({ path }) => ({ path, value: MASK }));
+  return maskStray(replaceAt(stored, changes)) as ConfigObject;
+}
+
+/** Sealed records that the schema no longer calls secret (after an upgrade) stay hidden too. */
+function maskStray(value: unknown): unknown {
+  if (sealedIn(value) !== undefined) return MASK;
+  if (Array.isArray(value)) return value.map(maskStray);
+  if (isObject(value))
+    return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, maskStray(child)]));
+  return value;
+}
+
+/**
+ * A stored config as another version's schema needs it: newly secret values are sealed, sealed ones that are secret no
+ * longer are dropped (a version must not unseal by redeclaring), the rest stays, with the hosts agreed to before.
+ */
+export async function migrateConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
+  const places = findSecrets(scope.schema, stored);
+  const changes: { path: SecretPlace["path"]; value: unknown }[] = [];
+  for (const place of places) {
+    if (typeof place.value === "string" && place.value !== "") {
+      changes.push({
+        path: place.path,
+        value: { $sealed: await scope.vault.seal(bindingOf(scope, place), place.value, place) },
+      });
+    }
+  }
+  const keep = new Set(places.map(({ path }) => JSON.stringify(path)));
+  return dropStray(replaceAt(stored, changes), [], keep) as ConfigObject;
+}
+
+function dropStray(value: unknown, path: (string | number)[], keep: ReadonlySet<string>): unknown {
+  if (keep.has(JSON.stringify(path))) return value;
+  if (Array.isArray(value)) return value.map((child, index) => dropStray(child, [...path, index], keep) ?? null);
+  if (!isObject(value)) return value;
+  if (sealedIn(value) !== undefined) return undefined;
+  const entries = Object.entries(value).map(
+    ([name, child]) => [name, dropStray(child, [...path, name], keep)] as const,
+  );
+  return Object.fromEntries(entries.filter(([, child]) => child !== undefined));
+}
+
+/** Binds every stored secret to the schema's present hosts: call it when an admin approves a version's wider hosts. Error: `secret_unreadable`. */
+export async function rebindConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
+  return await mapSealed(scope, stored, async (place, sealed) => {
+    const { value } = await scope.vault.open(bindingOf(scope, place), sealed);
+    return await scope.vault.seal(bindingOf(scope, place), value, place);
+  });
+}
+
+/** Seals every stored secret with the current master key. Error: `secret_unreadable`. */
+export async function rotateConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
+  return await mapSealed(
+    scope,
+    stored,
+    async (place, sealed) => await scope.vault.rotate(bindingOf(scope, place), sealed),
+  );
+}
+
+async function mapSealed(
+  scope: ConfigScope,
+  stored: ConfigObject,
+  map: (place: SecretPlace, sealed: string) => Promise<string>,
+): Promise<ConfigObject> {
+  const changes: { path: SecretPlace["path"]; value: unknown }[] = [];
+  for (const place of findSecrets(scope.schema, stored)) {
+    const sealed = sealedIn(place.value);
+    if (sealed !== undefined) changes.push({ path: place.path, value: { $sealed: await map(place, sealed) } });
+  }
+  return replaceAt(stored, changes);
+}
+
+/** What the consent page says about secrets: field, the hosts it may go to, and whether the plugin sees the plain value. */
+export function secretConsent(schema: unknown): { field: string; hosts: string[]; expose: boolean }[] {
+  return listSecretFields(schema).map(({ field, hosts, expose }) => ({ field, hosts, expose }));
+}
+
+/** The JWE of a sealed record. */
+export function sealedIn(value: unknown): string | undefined {
+  return isObject(value) && typeof value["$sealed"] === "string" ? value["$sealed"] : undefined;
+}
+
+export function bindingOf(
+  scope: Pick<ConfigScope, "organization" | "installation">,
+  place: { field: string },
+): { organization: string; installation: string; field: string } {
+  return { organization: scope.organization, installation: scope.installation, field: place.field };
+}
