@@ -1,0 +1,2 @@
+// A bundle that loops while it is loaded.
+for (;;) {}

@@ -1,0 +1,2 @@
+// A bundle that leaves no definition.
+globalThis.nothing = 1;

@@ -1,0 +1,2 @@
+// A bundle that does not parse.
+globalThis.__backplanePlugin = { functions: { attack( {

@@ -1,0 +1,20 @@
+// Object, Reflect and Proxy statics replaced.
+let poisoned = false;
+const poison = () => {
+  poisoned = true;
+  for (const name of Object.getOwnPropertyNames(Object)) if (typeof Object[name] === "function") try { Object[name] = () => { throw new Error(`poisoned ${name}`); }; } catch {}
+  for (const name of ["get", "set", "apply", "construct", "ownKeys", "has", "defineProperty", "getPrototypeOf"]) Reflect[name] = () => { throw new Error(`poisoned ${name}`); };
+};
+
+globalThis.__backplanePlugin = {
+  functions: {
+    async attack(params, ctx) {
+      const before = poisoned ? { id: "0" } : await ctx.data.getById("thing", "0");
+      if (!poisoned) poison();
+      const row = await ctx.data.getById("thing", "1");
+      ctx.logger.info("after");
+      const right = before.id === "0" && row.id === "1" && row.echo === "thing";
+      return { breach: right ? ((globalThis.spied ?? 0) > 0 ? "the bridge's work was seen" : null) : "the bridge gave a wrong answer", nonce: params.nonce };
+    },
+  },
+};

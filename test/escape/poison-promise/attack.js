@@ -1,0 +1,23 @@
+// Promise, then and species replaced.
+let poisoned = false;
+const poison = () => {
+  poisoned = true;
+  const then = Promise.prototype.then;
+  Promise.prototype.then = function (done, fail) { globalThis.seen = (globalThis.seen ?? 0) + 1; return then.call(this, done, fail); };
+  Promise.resolve = () => { throw new Error("poisoned"); };
+  Promise.reject = () => { throw new Error("poisoned"); };
+  Object.defineProperty(Promise, Symbol.species, { get() { throw new Error("poisoned"); } });
+};
+
+globalThis.__backplanePlugin = {
+  functions: {
+    async attack(params, ctx) {
+      const before = poisoned ? { id: "0" } : await ctx.data.getById("thing", "0");
+      if (!poisoned) poison();
+      const row = await ctx.data.getById("thing", "1");
+      ctx.logger.info("after");
+      const right = before.id === "0" && row.id === "1" && row.echo === "thing";
+      return { breach: right ? ((globalThis.spied ?? 0) > 0 ? "the bridge's work was seen" : null) : "the bridge gave a wrong answer", nonce: params.nonce };
+    },
+  },
+};

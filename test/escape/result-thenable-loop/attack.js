@@ -1,0 +1,8 @@
+// A thenable whose then loops.
+globalThis.__backplanePlugin = {
+  functions: {
+    async attack(params, ctx) {
+      return { then() { for (;;) {} } };
+    },
+  },
+};
