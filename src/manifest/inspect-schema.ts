@@ -1,0 +1,280 @@
+/**
+ * Reads a JSON Schema that a plugin supplies before anything compiles it: size, depth, number of subschemas, what its
+ * references expand to, patterns, and keywords that would reach out of the document or change how ajv answers. What
+ * passes here can be compiled and used on the hub's thread at bounded cost; see schema-guard.ts for the other half.
+ */
+import { isObject } from "../base/json.ts";
+import { nearest } from "./near-miss.ts";
+import { clip, dottedPath, type Fault, type Segment } from "./path.ts";
+import { patternFault } from "./safe-pattern.ts";
+import {
+  arrayOfSchemas,
+  inPlace,
+  knownFormats,
+  knownKeywords,
+  mapOfSchemas,
+  oneSchema,
+  refusedKeywords,
+} from "./schema-keywords.ts";
+
+export const schemaCaps = {
+  bytes: 64 * 1024,
+  depth: 40,
+  subschemas: 2000,
+  /** Subschemas after every local reference is written out once. */
+  expanded: 4000,
+  patternLength: 512,
+  patterns: 64,
+  nameLength: 128,
+} as const;
+
+export interface SchemaReport {
+  faults: Fault[];
+  /** Upper bound of subschemas visited for one value, references written out. */
+  cost: number;
+  /** Some reference leads back to a schema around it. */
+  recursive: boolean;
+}
+
+type SchemaNode = Record<string, unknown> | boolean;
+
+/** Never throws, whatever `schema` is. Linear in its size. */
+export function inspectSchema(schema: unknown): SchemaReport {
+  const none: SchemaReport = { faults: [], cost: 0, recursive: false };
+  const size = sizeFault(schema);
+  if (size !== undefined) return { ...none, faults: [{ path: [], message: size }] };
+  if (!isObject(schema))
+    return { ...none, faults: [{ path: [], message: 'A schema must be an object; write `{"type": "object"}`.' }] };
+  const walk = new Walk();
+  walk.schema(schema, []);
+  const refs = walk.faults.length > 0 ? none : resolve(schema, walk);
+  return { faults: [...walk.faults, ...refs.faults], cost: refs.cost, recursive: refs.recursive };
+}
+
+/** Own prototype-changing names, depth and bytes, without recursion. */
+function sizeFault(root: unknown): string | undefined {
+  const open: [unknown, number][] = [[root, 1]];
+  let bytes = 0;
+  for (let item = open.pop(); item !== undefined; item = open.pop()) {
+    const [value, depth] = item;
+    if (depth > schemaCaps.depth) return `A schema may be nested at most ${schemaCaps.depth} levels deep.`;
+    bytes += typeof value === "string" ? value.length + 2 : 6;
+    if (typeof value === "object" && value !== null) {
+      for (const key of Object.keys(value)) {
+        if (key === "__proto__" || key === "constructor" || key === "prototype")
+          return `A schema may not use the name \`${key}\`; choose another.`;
+        bytes += key.length + 3;
+        open.push([(value as Record<string, unknown>)[key], depth + 1]);
+      }
+    }
+    if (bytes > schemaCaps.bytes) return `A schema may have at most ${schemaCaps.bytes} bytes.`;
+  }
+  return undefined;
+}
+
+class Walk {
+  readonly faults: Fault[] = [];
+  readonly nodes = new Map<
+    SchemaNode,
+    { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string }
+  >();
+  #patterns = 0;
+
+  schema(node: unknown, path: readonly Segment[]): void {
+    if (typeof node !== "boolean" && !isObject(node))
+      return void this.#fault(path, "A schema must be an object, or true or false.");
+    if (this.nodes.size >= schemaCaps.subschemas) {
+      if (this.faults.length === 0) this.#fault(path, `A schema may have at most ${schemaCaps.subschemas} subschemas.`);
+      return;
+    }
+    const entry: { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string } = {
+      children: [],
+      here: [],
+      own: 1,
+      path,
+    };
+    // A boolean stands for itself wherever it is; only objects can be pointed at or repeated.
+    if (typeof node === "boolean") return;
+    this.nodes.set(node, entry);
+    const child = (value: unknown, at: readonly Segment[], keyword: string): void => {
+      this.schema(value, at);
+      if (!isObject(value)) return;
+      entry.children.push(value);
+      if (inPlace.has(keyword)) entry.here.push(value);
+    };
+    for (const [keyword, value] of Object.entries(node)) {
+      const at = [...path, keyword];
+      this.#keyword(keyword, value, path);
+      if (oneSchema.has(keyword)) child(value, at, keyword);
+      else if (arrayOfSchemas.has(keyword)) {
+        if (!Array.isArray(value)) this.#fault(at, `\`${keyword}\` must be an array of schemas.`);
+        else for (const [i, item] of value.entries()) child(item, [...at, i], keyword);
+      } else if (mapOfSchemas.has(keyword)) {
+        if (!isObject(value)) this.#fault(at, `\`${keyword}\` must be an object of schemas.`);
+        else for (const [name, item] of Object.entries(value)) this.#named(keyword, name, item, at, child);
+      } else if (
+        keyword === "enum" ||
+        keyword === "required" ||
+        keyword === "const" ||
+        keyword === "dependentRequired"
+      ) {
+        entry.own += Math.ceil((JSON.stringify(value)?.length ?? 0) / 16);
+      } else if (keyword === "pattern" && typeof value === "string") this.#pattern(value, at);
+      else if (keyword === "$ref") {
+        if (typeof value !== "string") this.#fault(at, "`$ref` must be a text such as `#/$defs/address`.");
+        else entry.ref = value;
+      }
+    }
+  }
+
+  #named(
+    keyword: string,
+    name: string,
+    item: unknown,
+    at: readonly Segment[],
+    child: (value: unknown, at: readonly Segment[], keyword: string) => void,
+  ): void {
+    const here = [...at, name];
+    if (keyword === "patternProperties") this.#pattern(name, here);
+    else if (name.length > schemaCaps.nameLength)
+      this.#fault(here, `A name may have at most ${schemaCaps.nameLength} characters.`);
+    else if (/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(name)) this.#fault(here, "A name may not have control characters.");
+    child(item, here, keyword);
+  }
+
+  #keyword(keyword: string, value: unknown, path: readonly Segment[]): void {
+    const at = [...path, keyword];
+    const refused = Object.hasOwn(refusedKeywords, keyword) ? refusedKeywords[keyword] : undefined;
+    if (refused !== undefined && !(path.length === 0 && (keyword === "$id" || keyword === "$schema"))) {
+      this.#fault(at, `\`${keyword}\` is not allowed in a plugin's schema: ${refused}.`);
+    } else if (
+      keyword === "$schema" &&
+      !/^https?:\/\/json-schema\.org\/(draft\/2020-12|draft\/2019-09|draft-07)\/schema#?$/.test(String(value))
+    ) {
+      this.#fault(at, "Write a schema of draft 2020-12: `https://json-schema.org/draft/2020-12/schema`.");
+    } else if (keyword === "required" && typeof value === "boolean") {
+      this.#fault(at, "`required` is a list of names and stands beside `properties`; move this field's name there.");
+    } else if (keyword === "items" && Array.isArray(value)) {
+      this.#fault(at, "`items` is one schema since draft 2020-12; use `prefixItems` for a list.");
+    } else if (keyword === "format" && typeof value === "string" && !knownFormats.has(value)) {
+      const near = nearest(value, knownFormats);
+      if (near !== undefined) this.#fault(at, `There is no format \`${clip(value)}\`. Did you mean \`${near}\`?`);
+    } else if (!knownKeywords.has(keyword) && !keyword.startsWith("x-")) {
+      const near = nearest(keyword, knownKeywords);
+      if (near !== undefined)
+        this.#fault(at, `\`${clip(keyword)}\` is no keyword of JSON Schema. Did you mean \`${near}\`?`);
+    }
+  }
+
+  #pattern(pattern: string, at: readonly Segment[]): void {
+    this.#patterns += 1;
+    if (this.#patterns === schemaCaps.patterns + 1)
+      return void this.#fault(at, `A schema may have at most ${schemaCaps.patterns} patterns.`);
+    if (this.#patterns > schemaCaps.patterns) return;
+    if (pattern.length > schemaCaps.patternLength)
+      return void this.#fault(at, `A pattern may have at most ${schemaCaps.patternLength} characters.`);
+    const fault = patternFault(pattern);
+    if (fault !== undefined) this.#fault(at, `The pattern cannot be used: ${fault}.`);
+  }
+
+  #fault(path: readonly Segment[], message: string): void {
+    if (this.faults.length < 50) this.faults.push({ path, message });
+  }
+}
+
+/** Follows the local references: where they lead, what they expand to, whether they ever end. */
+function resolve(root: Record<string, unknown>, walk: Walk): SchemaReport {
+  const faults: Fault[] = [];
+  for (const entry of walk.nodes.values()) {
+    if (entry.ref === undefined) continue;
+    const target = targetOf(root, entry.ref);
+    if (typeof target === "boolean") continue;
+    if (target === undefined || !walk.nodes.has(target)) {
+      const what = entry.ref.startsWith("#") ? "leads to no schema in this document" : "leads out of this document";
+      faults.push({
+        path: [...entry.path, "$ref"],
+        message: `\`$ref\` \`${clip(entry.ref)}\` ${what}; write one like \`#/$defs/address\`.`,
+      });
+      continue;
+    }
+    entry.children.push(target);
+    entry.here.push(target);
+  }
+  if (faults.length > 0) return { faults, cost: 0, recursive: false };
+
+  const endless = findCycle(walk, "here");
+  if (endless !== undefined) {
+    return {
+      faults: [
+        { path: endless, message: `The references from ${dottedPath(endless)} lead back to themselves and never end.` },
+      ],
+      cost: 0,
+      recursive: true,
+    };
+  }
+  const recursive = findCycle(walk, "children") !== undefined;
+  const cost = expandedCost(walk, root);
+  if (cost > schemaCaps.expanded) {
+    faults.push({
+      path: [],
+      message: `The schema's references write out to more than ${schemaCaps.expanded} subschemas; use fewer.`,
+    });
+  }
+  return { faults, cost, recursive };
+}
+
+function targetOf(root: Record<string, unknown>, ref: string): SchemaNode | undefined {
+  if (ref === "#") return root;
+  if (!ref.startsWith("#/")) return undefined;
+  let here: unknown = root;
+  for (const raw of ref.slice(2).split("/")) {
+    let key: string;
+    try {
+      key = decodeURIComponent(raw).replaceAll("~1", "/").replaceAll("~0", "~");
+    } catch {
+      return undefined;
+    }
+    if (typeof here !== "object" || here === null || !Object.hasOwn(here, key)) return undefined;
+    here = (here as Record<string, unknown>)[key];
+  }
+  return typeof here === "boolean" || isObject(here) ? here : undefined;
+}
+
+/** Path of a schema on a cycle along the given edges. Depth is bounded by `subschemas`. */
+function findCycle(walk: Walk, edges: "here" | "children"): readonly Segment[] | undefined {
+  const state = new Map<SchemaNode, "open" | "done">();
+  const visit = (node: SchemaNode): readonly Segment[] | undefined => {
+    const entry = walk.nodes.get(node)!;
+    state.set(node, "open");
+    for (const next of entry[edges]) {
+      const seen = state.get(next);
+      if (seen === "open") return entry.path;
+      if (seen === "done") continue;
+      const found = visit(next);
+      if (found !== undefined) return found;
+    }
+    state.set(node, "done");
+    return undefined;
+  };
+  for (const node of walk.nodes.keys()) {
+    const found = state.has(node) ? undefined : visit(node);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** A reference back to an open schema counts once: recursion is paid for while validating, see schema-guard.ts. */
+function expandedCost(walk: Walk, root: Record<string, unknown>): number {
+  const known = new Map<SchemaNode, number>();
+  const visit = (node: SchemaNode): number => {
+    const before = known.get(node);
+    if (before !== undefined) return before;
+    known.set(node, 1);
+    const entry = walk.nodes.get(node)!;
+    let cost = entry.own;
+    for (const child of entry.children) cost = Math.min(cost + visit(child), 1e9);
+    known.set(node, cost);
+    return cost;
+  };
+  return visit(root);
+}
