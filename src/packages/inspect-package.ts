@@ -4,8 +4,8 @@
  */
 import { Script } from "node:vm";
 import { gunzipSync } from "node:zlib";
+import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import type { Digest } from "../base/brands.ts";
-import type { Manifest } from "../manifest/manifest.ts";
 import { parseManifest } from "../manifest/parse-manifest.ts";
 import { digestFiles, writeArchive } from "./archive.ts";
 import { formatBytes, packageLimits } from "./limits.ts";

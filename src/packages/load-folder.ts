@@ -4,13 +4,14 @@
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import type { Digest } from "../base/brands.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
-import type { Manifest } from "../manifest/manifest.ts";
 import { parseManifest } from "../manifest/parse-manifest.ts";
 import { digestFiles } from "./archive.ts";
 import { type Bundler, createBundler, type PluginBundle } from "./bundle.ts";
 import { formatBytes, packageLimits } from "./limits.ts";
+import { pathFault } from "./package-path.ts";
 import type { PackageFiles } from "./read-tar.ts";
 
 export interface LoadedFolder {
@@ -83,7 +84,7 @@ async function assemble(dir: string, source: Manifest, built: PluginBundle | und
     files.set("index.js", Buffer.from(built.code));
     files.set("index.js.map", Buffer.from(built.sourceMap));
   }
-  for (const [path, bytes] of await documents(dir)) files.set(path, bytes);
+  for (const [path, bytes] of await documents(dir, source.icon)) files.set(path, bytes);
   return {
     manifest,
     ...(built && { code: built.code, sourceMap: built.sourceMap }),
@@ -94,8 +95,8 @@ async function assemble(dir: string, source: Manifest, built: PluginBundle | und
   };
 }
 
-/** README and licence travel with the code; nothing else of the folder does. */
-async function documents(dir: string): Promise<[string, Uint8Array][]> {
+/** README, licence and the manifest's icon travel with the code; nothing else of the folder does. */
+async function documents(dir: string, icon: string | undefined): Promise<[string, Uint8Array][]> {
   const found: [string, Uint8Array][] = [];
   for (const name of (await readdir(dir)).sort()) {
     const canonical = /^readme\.md$/i.test(name)
@@ -107,6 +108,12 @@ async function documents(dir: string): Promise<[string, Uint8Array][]> {
     const info = await stat(join(dir, name));
     if (info.isFile() && info.size <= packageLimits.manifestBytes)
       found.push([canonical, await readFile(join(dir, name))]);
+  }
+  const image = icon?.replace(/^\.\//, "");
+  if (image !== undefined && !/^[a-z]+:/i.test(image) && pathFault(image) === undefined) {
+    const file = join(dir, image);
+    const info = await stat(file).catch(() => undefined);
+    if (info?.isFile() && info.size <= packageLimits.manifestBytes) found.push([image, await readFile(file)]);
   }
   return found;
 }

@@ -62,7 +62,11 @@ export async function runInWorker<T>(
 function runOne<T>(module: URL, input: unknown, { timeoutMs, heapMb = 256 }: WorkerLimits): Promise<WorkerOutcome<T>> {
   const worker = new Worker(module, { ...bareWorker(heapMb), workerData: input });
   return new Promise((resolve) => {
+    let finished = false;
     const finish = (outcome: WorkerOutcome<T>): void => {
+      // The end of the worker is an event of its own, after its answer too: the first word counts.
+      if (finished) return;
+      finished = true;
       clearTimeout(timer);
       void worker.terminate().then(() => resolve(outcome));
     };

@@ -11,6 +11,7 @@ export function displayName(source: unknown): string {
   const cut = source.length > 4096 ? source.slice(-4096) : source;
   const plain = cut
     .replace(/[\p{C}\p{Zl}\p{Zp}()]/gu, "")
+    .replace(/\s+/gu, "_")
     .replaceAll("\\", "/")
     .replace(/^(?:[a-z][a-z0-9+.-]*:)+(?=\/|[a-z]:\/)/i, "")
     .replace(/^\/*[a-z]:\//i, "/");
