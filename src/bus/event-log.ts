@@ -1,0 +1,169 @@
+/**
+ * The durable event log: publishes inside the caller's transaction and reads back in stamped order. It stamps nothing and
+ * delivers nothing (sequencer.ts does), so an event is visible to `query` a moment after its transaction has committed.
+ */
+import { sql } from "kysely";
+import { decodeCursor, encodeCursor } from "../base/cursor.ts";
+import { newId } from "../base/ids.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type { Store, Tx } from "../store/store.ts";
+import {
+  type CheckedEvent,
+  checkEvent,
+  type EventInput,
+  type EventLimits,
+  type EventRecord,
+  type EventRow,
+  isEventPattern,
+  toEventRecord,
+} from "./event-record.ts";
+import { tailEvents } from "./event-tail.ts";
+
+/** Woken when events wait for their position. */
+export const newEventsChannel = "bus_events_new";
+
+export interface PublishResult {
+  id: string;
+  /** False when the organisation has an event of this id already; the first one stands. */
+  accepted: boolean;
+}
+
+export interface EventQuery {
+  organization: string;
+  /** An exact type, or a prefix that ends in `.*`. */
+  type?: string | undefined;
+  /** A cursor of an earlier answer, or the id of an event: what comes after it is given. */
+  after?: string | undefined;
+  /** @default 50 */
+  limit?: number | undefined;
+}
+
+export interface PositionedEvent {
+  event: EventRecord;
+  /** For `after`: a position in the log, opaque to callers. */
+  cursor: string;
+}
+
+export interface EventPage {
+  events: PositionedEvent[];
+  /** Null when nothing more is there yet. */
+  nextCursor: string | null;
+}
+
+export interface EventLog {
+  /** Error codes: `invalid_input`, `payload_too_large`, `call_depth_exceeded`. */
+  publish(tx: Tx, event: EventInput): Promise<PublishResult>;
+  /** Many at once, in this order; all of them or, when one is wrong, none. */
+  publishAll(tx: Tx, events: readonly EventInput[]): Promise<PublishResult[]>;
+  /** Oldest first. Error: `invalid_cursor`, `invalid_input`. */
+  query(query: EventQuery): Promise<EventPage>;
+  get(organization: string, id: string): Promise<EventRecord | undefined>;
+  /** Follows the log from `after` (or from now), for as long as `signal` lets it. */
+  tail(query: Omit<EventQuery, "limit"> & { signal?: AbortSignal | undefined }): AsyncIterable<PositionedEvent>;
+}
+
+export interface EventLogOptions {
+  store: Store;
+  limits?: Partial<EventLimits>;
+}
+
+export function createEventLog({ store, limits }: EventLogOptions): EventLog {
+  const eventLimits: EventLimits = { maxDataBytes: 512 * 1024, maxDepth: 32, ...limits };
+
+  async function publishAll(tx: Tx, inputs: readonly EventInput[]): Promise<PublishResult[]> {
+    const checked = inputs.map((input) => checkEvent(input, eventLimits));
+    const events = checked.map((event) => ({ ...event, id: event.id ?? newId() }));
+    const accepted = new Set<string>();
+    for (let at = 0; at < events.length; at += 500) {
+      for (const row of await insertEvents(tx, events.slice(at, at + 500)))
+        accepted.add(`${row.organization_id}\n${row.id}`);
+    }
+    if (accepted.size > 0) await store.notify(tx, newEventsChannel, "");
+    // Within one call only the first of equal ids is the accepted one.
+    return events.map(({ organization, id }) => ({ id, accepted: accepted.delete(`${organization}\n${id}`) }));
+  }
+
+  async function query({ organization, type, after, limit = 50 }: EventQuery): Promise<EventPage> {
+    if (type !== undefined && !isEventPattern(type)) {
+      throw new BackplaneError(
+        "invalid_input",
+        {},
+        { errors: [{ path: "$.type", message: "must be an event type, or end in .*" }] },
+      );
+    }
+    const from = after === undefined ? 0 : await positionOf(store, organization, after);
+    const rows = await readPositions(store, { organization, type, from, limit });
+    const events = rows.map((row) => ({ event: toEventRecord(row), cursor: encodeCursor([row.position]) }));
+    return { events, nextCursor: events.length < limit ? null : (events.at(-1)?.cursor ?? null) };
+  }
+
+  return {
+    publish: async (tx, event) => (await publishAll(tx, [event]))[0]!,
+    publishAll,
+    query,
+    get: async (organization, id) => {
+      const rows =
+        await sql<EventRow>`select ${columns} from events where organization_id = ${organization} and id = ${id}`.execute(
+          store.db,
+        );
+      return rows.rows[0] && toEventRecord(rows.rows[0]);
+    },
+    tail: (options) => tailEvents({ store, query }, options),
+  };
+}
+
+const columns = sql`organization_id, id, source, type, subject, time, data, traceparent`;
+
+async function insertEvents(
+  tx: Tx,
+  events: (CheckedEvent & { id: string })[],
+): Promise<{ organization_id: string; id: string }[]> {
+  const rows = events.map(
+    (e) => sql`(${e.organization}, ${e.id}, ${e.source}, ${e.type}, ${e.subject ?? null}::text,
+    ${e.time.toISOString()}::timestamptz, ${e.data}::text::jsonb, ${e.traceparent ?? null}::text, ${e.depth}::int)`,
+  );
+  // `seq` is drawn in the order of the rows, which keeps several events of one transaction in their order.
+  const result = await sql<{ organization_id: string; id: string }>`
+    insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
+    values ${sql.join(rows)} on conflict (organization_id, id) do nothing returning organization_id, id`.execute(tx);
+  return result.rows;
+}
+
+/** Position of a cursor, or of an event named by its id. */
+async function positionOf(store: Store, organization: string, after: string): Promise<number> {
+  try {
+    const [position] = decodeCursor(after, 1);
+    if (typeof position === "number" && Number.isSafeInteger(position)) return position;
+  } catch {
+    // not a cursor: an event's id, then
+  }
+  const found = await sql<{ position: number | null }>`
+    select position from events where organization_id = ${organization} and id = ${after}`.execute(store.db);
+  const position = found.rows[0]?.position;
+  if (position === undefined || position === null) throw new BackplaneError("invalid_cursor");
+  return Number(position);
+}
+
+interface ReadOptions {
+  organization: string;
+  type: string | undefined;
+  from: number;
+  limit: number;
+}
+
+async function readPositions(
+  store: Store,
+  { organization, type, from, limit }: ReadOptions,
+): Promise<(EventRow & { position: number })[]> {
+  const ofType =
+    type === undefined || type === "*"
+      ? sql``
+      : type.endsWith(".*")
+        ? sql`and starts_with(type, ${type.slice(0, -1)})`
+        : sql`and type = ${type}`;
+  const result = await sql<EventRow & { position: number }>`
+    select ${columns}, position from events
+    where organization_id = ${organization} and position > ${from} ${ofType}
+    order by position limit ${limit}`.execute(store.db);
+  return result.rows.map((row) => ({ ...row, position: Number(row.position) }));
+}
