@@ -5,13 +5,13 @@
 import semver from "semver";
 import { manifestSchema } from "../../plugin-api/src/manifest.ts";
 import { isObject } from "../base/json.ts";
+import { compilePluginSchema, pluginSchemaFaults } from "./compile-schema.ts";
 import { covers } from "./covers.ts";
 import { eventPatternFault } from "./event-pattern.ts";
 import { didYouMean } from "./near-miss.ts";
 import { clip, type Fault, type Segment } from "./path.ts";
 import { parsePermission } from "./permissions.ts";
 import { pluginIdFault } from "./plugin-id.ts";
-import { compilePluginSchema, pluginSchemaFaults } from "./schema-guard.ts";
 import { isMissing } from "./schema-sentences.ts";
 import { secretFaults, secretFields } from "./secret-fields.ts";
 

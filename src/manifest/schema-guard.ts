@@ -1,254 +1,280 @@
 /**
- * Compiles a plugin's JSON Schema with ajv and validates values with it at bounded cost: the guard's caps come first,
- * each value's size × the schema's cost is capped, patterns run on RE2, recursion and patterns spend a budget. Compiled
- * schemas are kept by content; one fresh ajv each, so nothing of one plugin can reach or outlive another's.
+ * Reads a JSON Schema that a plugin supplies before anything compiles it: size, depth, number of subschemas, what its
+ * references expand to, patterns, and keywords that would reach out of the document or change how ajv answers. What
+ * passes here can be compiled and used on the hub's thread at bounded cost; see compile-schema.ts for the other half.
  */
-import { createHash } from "node:crypto";
-import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
-import formats from "ajv-formats";
 import { isObject } from "../base/json.ts";
-import { BackplaneError, type FieldError } from "../errors/error.ts";
-import { inspectSchema } from "./inspect-schema.ts";
-import { dottedPath, type Fault } from "./path.ts";
-import { type CostBudget, CostExceeded, patternFault, safeRegExp, spend } from "./safe-pattern.ts";
-import { schemaFaults } from "./schema-sentences.ts";
+import { nearest } from "./near-miss.ts";
+import { clip, dottedPath, type Fault, type Segment } from "./path.ts";
+import { patternFault } from "./safe-pattern.ts";
+import {
+  arrayOfSchemas,
+  inPlace,
+  knownFormats,
+  knownKeywords,
+  mapOfSchemas,
+  oneSchema,
+  refusedKeywords,
+} from "./schema-keywords.ts";
 
-export interface CompiledSchema {
-  /** Faults of `value`, at most 50; empty when it is valid. Never throws, never changes `value`. */
-  validate(value: unknown): FieldError[];
-}
-
-export const valueCaps = {
-  bytes: 1024 * 1024,
-  depth: 64,
-  work: 20_000_000,
-  budget: 50_000_000,
-  allErrorsNodes: 2000,
-  formatLength: 2048,
+export const schemaCaps = {
+  bytes: 64 * 1024,
+  depth: 40,
+  subschemas: 2000,
+  /** Subschemas after every local reference is written out once. */
+  expanded: 4000,
+  patternLength: 512,
+  patterns: 64,
+  nameLength: 128,
 } as const;
 
-const maxKept = 256;
-const bySchema = new WeakMap<object, CompiledSchema>();
-const byContent = new Map<string, CompiledSchema>();
-/** Only ever checks schemas against the meta-schema; compiles none of theirs. */
-const metaAjv = new Ajv2020({ allErrors: true, verbose: true, strict: false, logger: false });
-
-/** All faults of a schema that a plugin supplies. Checked when a manifest is read. */
-export function pluginSchemaFaults(schema: unknown): Fault[] {
-  const { faults } = inspectSchema(schema);
-  if (faults.length > 0) return faults;
-  const bare = withoutRootNames(schema as Record<string, unknown>);
-  if (!metaAjv.validateSchema(bare)) {
-    const found = schemaFaults((metaAjv.errors ?? []) as ErrorObject[], { value: bare });
-    const exact = found.filter(
-      (fault) =>
-        !fault.message.startsWith("It matches none") ||
-        !found.some((other) => other !== fault && dottedPath(other.path) === dottedPath(fault.path)),
-    );
-    return exact.length > 0 ? exact : [{ path: [], message: "It is no JSON Schema." }];
-  }
-  try {
-    compilePluginSchema(schema as Record<string, unknown>);
-    return [];
-  } catch (error) {
-    return [
-      {
-        path: [],
-        message: `The schema cannot be used: ${error instanceof Error ? error.message.slice(0, 200) : "unknown reason"}.`,
-      },
-    ];
-  }
+export interface SchemaReport {
+  faults: Fault[];
+  /** Upper bound of subschemas visited for one value, references written out. */
+  cost: number;
+  /** Some reference leads back to a schema around it. */
+  recursive: boolean;
 }
 
-/** `schema` is not to be changed afterwards. Error: `invalid_input` when it does not pass the guard. */
-export function compilePluginSchema(schema: Record<string, unknown>): CompiledSchema {
-  const known = bySchema.get(schema);
-  if (known !== undefined) return known;
-  const { faults, cost, recursive } = inspectSchema(schema);
-  if (faults.length > 0)
-    throw new BackplaneError(
-      "invalid_input",
-      {},
-      { errors: faults.map((fault) => ({ path: dottedPath(fault.path), message: fault.message })) },
-    );
-  const text = JSON.stringify(schema);
-  const key = createHash("sha256").update(text).digest("base64");
-  let compiled = byContent.get(key);
-  byContent.delete(key);
-  compiled ??= build(withoutRootNames(JSON.parse(text) as Record<string, unknown>), cost, recursive);
-  byContent.set(key, compiled);
-  if (byContent.size > maxKept) byContent.delete(byContent.keys().next().value!);
-  bySchema.set(schema, compiled);
-  return compiled;
+type SchemaNode = Record<string, unknown> | boolean;
+
+/** Never throws, whatever `schema` is. Linear in its size. */
+export function guardSchema(schema: unknown): SchemaReport {
+  const none: SchemaReport = { faults: [], cost: 0, recursive: false };
+  const size = sizeFault(schema);
+  if (size !== undefined) return { ...none, faults: [{ path: [], message: size }] };
+  if (!isObject(schema))
+    return { ...none, faults: [{ path: [], message: 'A schema must be an object; write `{"type": "object"}`.' }] };
+  const walk = new Walk();
+  walk.schema(schema, []);
+  const refs = walk.faults.length > 0 ? none : resolve(schema, walk);
+  return { faults: [...walk.faults, ...refs.faults], cost: refs.cost, recursive: refs.recursive };
 }
 
-function build(schema: Record<string, unknown>, cost: number, recursive: boolean): CompiledSchema {
-  if (recursive) markReferences(schema);
-  const budget: CostBudget = { left: valueCaps.budget };
-  const compile = (allErrors: boolean): ValidateFunction => createAjv(allErrors, budget).compile(schema);
-  const first = compile(true);
-  let brief: ValidateFunction | undefined;
-  return {
-    validate(value) {
-      const size = measure(value);
-      if (typeof size === "string") return [{ path: "$", message: size }];
-      if (size * Math.max(cost, 1) > valueCaps.work)
-        return [{ path: "$", message: "The value is too large to be checked against this schema; send less at once." }];
-      budget.left = valueCaps.budget;
-      // All errors of a huge value would be more than anyone reads, and more than memory should hold.
-      let run = first;
-      if (size > valueCaps.allErrorsNodes) {
-        brief ??= compile(false);
-        run = brief;
-      }
-      try {
-        if (run(value) === true) return [];
-        return schemaFaults(run.errors ?? [], { value }).map((fault) => ({
-          path: dottedPath(fault.path),
-          message: fault.message,
-        }));
-      } catch (error) {
-        const tooCostly = error instanceof CostExceeded || error instanceof RangeError;
-        return [
-          {
-            path: "$",
-            message: tooCostly
-              ? "The value is too costly to check against this schema; send less or simplify it."
-              : "The value cannot be checked against this schema.",
-          },
-        ];
-      } finally {
-        run.errors = null;
-      }
-    },
-  };
-}
-
-function createAjv(allErrors: boolean, budget: CostBudget): Ajv2020 {
-  const ajv = new Ajv2020({
-    allErrors,
-    verbose: true,
-    strict: false,
-    logger: false,
-    meta: false,
-    validateSchema: false,
-    inlineRefs: false,
-    addUsedSchema: false,
-    code: { regExp: safeRegExp(budget) },
-  });
-  for (const name of [
-    "date",
-    "time",
-    "date-time",
-    "iso-time",
-    "iso-date-time",
-    "duration",
-    "uri",
-    "uri-reference",
-    "uri-template",
-    "url",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "uuid",
-    "json-pointer",
-    "relative-json-pointer",
-    "byte",
-  ] as const) {
-    const format = formats.default.get(name);
-    ajv.addFormat(name, (text: string) => text.length <= valueCaps.formatLength && matchesFormat(format, text));
-  }
-  ajv.addFormat("regex", (text: string) => text.length <= 512 && patternFault(text) === undefined);
-  // ajv's own compares every pair.
-  ajv.removeKeyword("uniqueItems");
-  ajv.addKeyword({
-    keyword: "uniqueItems",
-    type: "array",
-    schemaType: "boolean",
-    validate: (wanted: boolean, items: unknown[]) => !wanted || allDifferent(items),
-  });
-  ajv.addKeyword({
-    keyword: tick,
-    before: "$ref",
-    schemaType: "boolean",
-    errors: false,
-    validate: () => spend(budget, 100),
-  });
-  return ajv;
-}
-
-const tick = "x-backplane-tick";
-
-/** A schema that refers back to itself may visit a value exponentially often: each visit through a reference is paid for. */
-function markReferences(node: unknown): void {
-  if (Array.isArray(node)) for (const item of node) markReferences(item);
-  else if (isObject(node)) {
-    for (const item of Object.values(node)) markReferences(item);
-    if (typeof node["$ref"] === "string") node[tick] = true;
-  }
-}
-
-function withoutRootNames(schema: Record<string, unknown>): Record<string, unknown> {
-  const { $schema: _draft, $id: _address, ...rest } = schema;
-  return rest;
-}
-
-type Format = ReturnType<typeof formats.default.get>;
-
-function matchesFormat(format: Format, text: string): boolean {
-  if (typeof format === "function") return format(text) === true;
-  if (format instanceof RegExp) return format.test(text);
-  if (typeof format === "object" && "validate" in format) {
-    const check = format.validate as RegExp | string | ((text: string) => unknown);
-    return typeof check === "function" ? check(text) === true : new RegExp(check).test(text);
-  }
-  return true;
-}
-
-/** Number of values inside, or what is wrong. Stops early; no recursion. */
-function measure(root: unknown): number | string {
+/** Own prototype-changing names, depth and bytes, without recursion. */
+function sizeFault(root: unknown): string | undefined {
   const open: [unknown, number][] = [[root, 1]];
-  let nodes = 0;
   let bytes = 0;
   for (let item = open.pop(); item !== undefined; item = open.pop()) {
     const [value, depth] = item;
-    nodes += 1;
-    bytes += typeof value === "string" ? value.length + 2 : 4;
+    if (depth > schemaCaps.depth) return `A schema may be nested at most ${schemaCaps.depth} levels deep.`;
+    bytes += typeof value === "string" ? value.length + 2 : 6;
     if (typeof value === "object" && value !== null) {
-      if (depth >= valueCaps.depth) return `It may be nested at most ${valueCaps.depth} levels deep.`;
-      const keys = Array.isArray(value) ? undefined : Object.keys(value);
-      if ((keys ?? (value as unknown[])).length * 2 + bytes > valueCaps.bytes) bytes = valueCaps.bytes + 1;
-      else if (keys === undefined) for (const child of value as unknown[]) open.push([child, depth + 1]);
-      else {
-        for (const key of keys) {
-          if (key === "__proto__") return "The name `__proto__` is not allowed.";
-          bytes += key.length + 3;
-          open.push([(value as Record<string, unknown>)[key], depth + 1]);
-        }
+      for (const key of Object.keys(value)) {
+        if (key === "__proto__" || key === "constructor" || key === "prototype")
+          return `A schema may not use the name \`${key}\`; choose another.`;
+        bytes += key.length + 3;
+        open.push([(value as Record<string, unknown>)[key], depth + 1]);
       }
     }
-    if (bytes > valueCaps.bytes) return `It may have at most ${valueCaps.bytes} bytes.`;
+    if (bytes > schemaCaps.bytes) return `A schema may have at most ${schemaCaps.bytes} bytes.`;
   }
-  return nodes;
+  return undefined;
 }
 
-function allDifferent(items: readonly unknown[]): boolean {
-  const seen = new Set<string>();
-  for (const item of items) {
-    const text = sortedJson(item);
-    if (seen.has(text)) return false;
-    seen.add(text);
+class Walk {
+  readonly faults: Fault[] = [];
+  readonly nodes = new Map<
+    SchemaNode,
+    { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string }
+  >();
+  #patterns = 0;
+
+  schema(node: unknown, path: readonly Segment[]): void {
+    if (typeof node !== "boolean" && !isObject(node))
+      return void this.#fault(path, "A schema must be an object, or true or false.");
+    if (this.nodes.size >= schemaCaps.subschemas) {
+      if (this.faults.length === 0) this.#fault(path, `A schema may have at most ${schemaCaps.subschemas} subschemas.`);
+      return;
+    }
+    const entry: { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string } = {
+      children: [],
+      here: [],
+      own: 1,
+      path,
+    };
+    // A boolean stands for itself wherever it is; only objects can be pointed at or repeated.
+    if (typeof node === "boolean") return;
+    this.nodes.set(node, entry);
+    const child = (value: unknown, at: readonly Segment[], keyword: string): void => {
+      this.schema(value, at);
+      if (!isObject(value)) return;
+      entry.children.push(value);
+      if (inPlace.has(keyword)) entry.here.push(value);
+    };
+    for (const [keyword, value] of Object.entries(node)) {
+      const at = [...path, keyword];
+      this.#keyword(keyword, value, path);
+      if (oneSchema.has(keyword)) child(value, at, keyword);
+      else if (arrayOfSchemas.has(keyword)) {
+        if (!Array.isArray(value)) this.#fault(at, `\`${keyword}\` must be an array of schemas.`);
+        else for (const [i, item] of value.entries()) child(item, [...at, i], keyword);
+      } else if (mapOfSchemas.has(keyword)) {
+        if (!isObject(value)) this.#fault(at, `\`${keyword}\` must be an object of schemas.`);
+        else for (const [name, item] of Object.entries(value)) this.#named(keyword, name, item, at, child);
+      } else if (
+        keyword === "enum" ||
+        keyword === "required" ||
+        keyword === "const" ||
+        keyword === "dependentRequired"
+      ) {
+        entry.own += Math.ceil((JSON.stringify(value)?.length ?? 0) / 16);
+      } else if (keyword === "pattern" && typeof value === "string") this.#pattern(value, at);
+      else if (keyword === "$ref") {
+        if (typeof value !== "string") this.#fault(at, "`$ref` must be a text such as `#/$defs/address`.");
+        else entry.ref = value;
+      }
+    }
   }
-  return true;
+
+  #named(
+    keyword: string,
+    name: string,
+    item: unknown,
+    at: readonly Segment[],
+    child: (value: unknown, at: readonly Segment[], keyword: string) => void,
+  ): void {
+    const here = [...at, name];
+    if (keyword === "patternProperties") this.#pattern(name, here);
+    else if (name.length > schemaCaps.nameLength)
+      this.#fault(here, `A name may have at most ${schemaCaps.nameLength} characters.`);
+    else if (/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(name)) this.#fault(here, "A name may not have control characters.");
+    child(item, here, keyword);
+  }
+
+  #keyword(keyword: string, value: unknown, path: readonly Segment[]): void {
+    const at = [...path, keyword];
+    const refused = Object.hasOwn(refusedKeywords, keyword) ? refusedKeywords[keyword] : undefined;
+    if (refused !== undefined && !(path.length === 0 && (keyword === "$id" || keyword === "$schema"))) {
+      this.#fault(at, `\`${keyword}\` is not allowed in a plugin's schema: ${refused}.`);
+    } else if (
+      keyword === "$schema" &&
+      !/^https?:\/\/json-schema\.org\/(draft\/2020-12|draft\/2019-09|draft-07)\/schema#?$/.test(String(value))
+    ) {
+      this.#fault(at, "Write a schema of draft 2020-12: `https://json-schema.org/draft/2020-12/schema`.");
+    } else if (keyword === "required" && typeof value === "boolean") {
+      this.#fault(at, "`required` is a list of names and stands beside `properties`; move this field's name there.");
+    } else if (keyword === "items" && Array.isArray(value)) {
+      this.#fault(at, "`items` is one schema since draft 2020-12; use `prefixItems` for a list.");
+    } else if (keyword === "format" && typeof value === "string" && !knownFormats.has(value)) {
+      const near = nearest(value, knownFormats);
+      if (near !== undefined) this.#fault(at, `There is no format \`${clip(value)}\`. Did you mean \`${near}\`?`);
+    } else if (!knownKeywords.has(keyword) && !keyword.startsWith("x-")) {
+      const near = nearest(keyword, knownKeywords);
+      if (near !== undefined)
+        this.#fault(at, `\`${clip(keyword)}\` is no keyword of JSON Schema. Did you mean \`${near}\`?`);
+    }
+  }
+
+  #pattern(pattern: string, at: readonly Segment[]): void {
+    this.#patterns += 1;
+    if (this.#patterns === schemaCaps.patterns + 1)
+      return void this.#fault(at, `A schema may have at most ${schemaCaps.patterns} patterns.`);
+    if (this.#patterns > schemaCaps.patterns) return;
+    if (pattern.length > schemaCaps.patternLength)
+      return void this.#fault(at, `A pattern may have at most ${schemaCaps.patternLength} characters.`);
+    const fault = patternFault(pattern);
+    if (fault !== undefined) this.#fault(at, `The pattern cannot be used: ${fault}.`);
+  }
+
+  #fault(path: readonly Segment[], message: string): void {
+    if (this.faults.length < 50) this.faults.push({ path, message });
+  }
 }
 
-/** JSON with sorted names, so that equal objects have equal text. Depth was capped by `measure`. */
-function sortedJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(sortedJson).join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value) ?? "null";
-  return `{${Object.keys(value)
-    .sort()
-    .map((key) => `${JSON.stringify(key)}:${sortedJson(value[key])}`)
-    .join(",")}}`;
+/** Follows the local references: where they lead, what they expand to, whether they ever end. */
+function resolve(root: Record<string, unknown>, walk: Walk): SchemaReport {
+  const faults: Fault[] = [];
+  for (const entry of walk.nodes.values()) {
+    if (entry.ref === undefined) continue;
+    const target = targetOf(root, entry.ref);
+    if (typeof target === "boolean") continue;
+    if (target === undefined || !walk.nodes.has(target)) {
+      const what = entry.ref.startsWith("#") ? "leads to no schema in this document" : "leads out of this document";
+      faults.push({
+        path: [...entry.path, "$ref"],
+        message: `\`$ref\` \`${clip(entry.ref)}\` ${what}; write one like \`#/$defs/address\`.`,
+      });
+      continue;
+    }
+    entry.children.push(target);
+    entry.here.push(target);
+  }
+  if (faults.length > 0) return { faults, cost: 0, recursive: false };
+
+  const endless = findCycle(walk, "here");
+  if (endless !== undefined) {
+    return {
+      faults: [
+        { path: endless, message: `The references from ${dottedPath(endless)} lead back to themselves and never end.` },
+      ],
+      cost: 0,
+      recursive: true,
+    };
+  }
+  const recursive = findCycle(walk, "children") !== undefined;
+  const cost = expandedCost(walk, root);
+  if (cost > schemaCaps.expanded) {
+    faults.push({
+      path: [],
+      message: `The schema's references write out to more than ${schemaCaps.expanded} subschemas; use fewer.`,
+    });
+  }
+  return { faults, cost, recursive };
+}
+
+function targetOf(root: Record<string, unknown>, ref: string): SchemaNode | undefined {
+  if (ref === "#") return root;
+  if (!ref.startsWith("#/")) return undefined;
+  let here: unknown = root;
+  for (const raw of ref.slice(2).split("/")) {
+    let key: string;
+    try {
+      key = decodeURIComponent(raw).replaceAll("~1", "/").replaceAll("~0", "~");
+    } catch {
+      return undefined;
+    }
+    if (typeof here !== "object" || here === null || !Object.hasOwn(here, key)) return undefined;
+    here = (here as Record<string, unknown>)[key];
+  }
+  return typeof here === "boolean" || isObject(here) ? here : undefined;
+}
+
+/** Path of a schema on a cycle along the given edges. Depth is bounded by `subschemas`. */
+function findCycle(walk: Walk, edges: "here" | "children"): readonly Segment[] | undefined {
+  const state = new Map<SchemaNode, "open" | "done">();
+  const visit = (node: SchemaNode): readonly Segment[] | undefined => {
+    const entry = walk.nodes.get(node)!;
+    state.set(node, "open");
+    for (const next of entry[edges]) {
+      const seen = state.get(next);
+      if (seen === "open") return entry.path;
+      if (seen === "done") continue;
+      const found = visit(next);
+      if (found !== undefined) return found;
+    }
+    state.set(node, "done");
+    return undefined;
+  };
+  for (const node of walk.nodes.keys()) {
+    const found = state.has(node) ? undefined : visit(node);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** A reference back to an open schema counts once: recursion is paid for while validating, see compile-schema.ts. */
+function expandedCost(walk: Walk, root: Record<string, unknown>): number {
+  const known = new Map<SchemaNode, number>();
+  const visit = (node: SchemaNode): number => {
+    const before = known.get(node);
+    if (before !== undefined) return before;
+    known.set(node, 1);
+    const entry = walk.nodes.get(node)!;
+    let cost = entry.own;
+    for (const child of entry.children) cost = Math.min(cost + visit(child), 1e9);
+    known.set(node, cost);
+    return cost;
+  };
+  return visit(root);
 }

@@ -1,12 +1,9 @@
-/** What an organisation is asked to consent to, what it may grant, what keeps a plugin inactive, what a new version changes. */
+/** What an organisation is asked to consent to, what it may grant, what still waits, and what a new version changes. */
 import type { Manifest } from "../../plugin-api/src/manifest.ts";
-import type { FieldError } from "../errors/error.ts";
 import { covers } from "../manifest/covers.ts";
 import { clip } from "../manifest/path.ts";
 import { describePermission, parsePermission, type Risk } from "../manifest/permissions.ts";
-import { isMissing } from "../manifest/schema-sentences.ts";
 import { secretFields } from "../manifest/secret-fields.ts";
-import { configFaults } from "./config.ts";
 import { permits } from "./permits.ts";
 
 type Asked = Pick<Manifest, "permissions" | "optionalPermissions">;
@@ -59,7 +56,7 @@ function exposedSecrets(manifest: Manifest): ConsentNotice[] {
 }
 
 /** Undefined when an admin may grant `grant` to a plugin with this manifest; else the reason, for `invalid_grants`. */
-export function unusableGrant(manifest: Asked, grant: string): string | undefined {
+export function grantFault(manifest: Asked, grant: string): string | undefined {
   const { fault } = parsePermission(grant);
   if (fault !== undefined) return fault.replace(/\.$/, "");
   const asked = [...manifest.permissions, ...manifest.optionalPermissions];
@@ -69,7 +66,7 @@ export function unusableGrant(manifest: Asked, grant: string): string | undefine
 }
 
 export function isGrantable(manifest: Asked, grant: string): boolean {
-  return unusableGrant(manifest, grant) === undefined;
+  return grantFault(manifest, grant) === undefined;
 }
 
 /** All that the manifest asks for: what `grants: "all"` means. */
@@ -77,46 +74,14 @@ export function allPermissions(manifest: Asked): string[] {
   return [...new Set([...manifest.permissions, ...manifest.optionalPermissions])];
 }
 
-/** Asked for and not granted, required first. */
-export function pendingPermissions(manifest: Asked, grants: readonly string[]): ConsentItem[] {
-  return askedItems(manifest).filter((item) => !permits(grants, item.permission));
+/** Asked for and not granted, in the manifest's order, required first. */
+export function pendingPermissions(manifest: Asked, grants: readonly string[]): string[] {
+  return allPermissions(manifest).filter((text) => !permits(grants, text));
 }
 
-/** `path` is `config.<field>` or `grants`. */
-export interface ActivationBlocker extends FieldError {
-  kind: "config" | "grant";
-}
-
-type Configurable = Pick<Manifest, "configSchema" | "defaultConfig" | "permissions" | "optionalPermissions">;
-
-/** Empty when the plugin can be activated. `config` is the organisation's own, before defaults; its secrets may be masked. */
-export function activationBlockers(
-  manifest: Configurable,
-  config: unknown,
-  grants: readonly string[],
-): ActivationBlocker[] {
-  const secrets = new Set(secretFields(manifest.configSchema).map((secret) => secret.field));
-  const faults = configFaults(manifest, config).filter(
-    (fault) => isMissing(fault) || !secrets.has(fault.path.replace(/\[\d+\]/g, ".*")),
-  );
-  return [
-    ...faults.map(
-      (fault): ActivationBlocker => ({
-        kind: "config",
-        path: fault.path === "$" ? "config" : `config.${fault.path}`,
-        message: fault.message,
-      }),
-    ),
-    ...pendingPermissions(manifest, grants)
-      .filter((item) => item.required)
-      .map(
-        (item): ActivationBlocker => ({
-          kind: "grant",
-          path: "grants",
-          message: `\`${item.permission}\` must be granted: ${item.sentence}`,
-        }),
-      ),
-  ];
+/** Required and not granted: these keep a plugin from being activated. */
+export function missingGrants(manifest: Asked, grants: readonly string[]): string[] {
+  return manifest.permissions.filter((text) => !permits(grants, text));
 }
 
 export interface ConsentDiff {

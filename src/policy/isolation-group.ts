@@ -2,12 +2,16 @@
 
 export type IsolationMode = "organisation" | "plugin" | "shared";
 
-/** `highRisk`: marked by the hub admin; such an installation never shares, whatever the mode. */
+export interface IsolationSubject {
+  organization: string;
+  installation: string;
+  /** Marked by the hub admin: never shares, whatever the mode. */
+  highRisk?: boolean;
+}
+
 export function isolationGroup(
   mode: IsolationMode,
-  organization: string,
-  installation: string,
-  highRisk = false,
+  { organization, installation, highRisk = false }: IsolationSubject,
 ): string {
   if (highRisk || mode === "plugin") return `installation:${installation}`;
   return mode === "shared" ? "shared" : `organization:${organization}`;

@@ -1,0 +1,254 @@
+/**
+ * Compiles a plugin's JSON Schema with ajv and validates values with it at bounded cost: the guard's caps come first,
+ * each value's size × the schema's cost is capped, patterns run on RE2, recursion and patterns spend a budget. Compiled
+ * schemas are kept by content; one fresh ajv each, so nothing of one plugin can reach or outlive another's.
+ */
+import { createHash } from "node:crypto";
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import formats from "ajv-formats";
+import { isObject } from "../base/json.ts";
+import { BackplaneError, type FieldError } from "../errors/error.ts";
+import { dottedPath, type Fault } from "./path.ts";
+import { type CostBudget, CostExceeded, patternFault, safeRegExp, spend } from "./safe-pattern.ts";
+import { guardSchema } from "./schema-guard.ts";
+import { schemaFaults } from "./schema-sentences.ts";
+
+export interface CompiledSchema {
+  /** Faults of `value`, at most 50; empty when it is valid. Never throws, never changes `value`. */
+  validate(value: unknown): FieldError[];
+}
+
+export const valueCaps = {
+  bytes: 1024 * 1024,
+  depth: 64,
+  work: 20_000_000,
+  budget: 50_000_000,
+  allErrorsNodes: 2000,
+  formatLength: 2048,
+} as const;
+
+const maxKept = 256;
+const bySchema = new WeakMap<object, CompiledSchema>();
+const byContent = new Map<string, CompiledSchema>();
+/** Only ever checks schemas against the meta-schema; compiles none of theirs. */
+const metaAjv = new Ajv2020({ allErrors: true, verbose: true, strict: false, logger: false });
+
+/** All faults of a schema that a plugin supplies. Checked when a manifest is read. */
+export function pluginSchemaFaults(schema: unknown): Fault[] {
+  const { faults } = guardSchema(schema);
+  if (faults.length > 0) return faults;
+  const bare = withoutRootNames(schema as Record<string, unknown>);
+  if (!metaAjv.validateSchema(bare)) {
+    const found = schemaFaults((metaAjv.errors ?? []) as ErrorObject[], { value: bare });
+    const exact = found.filter(
+      (fault) =>
+        !fault.message.startsWith("It matches none") ||
+        !found.some((other) => other !== fault && dottedPath(other.path) === dottedPath(fault.path)),
+    );
+    return exact.length > 0 ? exact : [{ path: [], message: "It is no JSON Schema." }];
+  }
+  try {
+    compilePluginSchema(schema as Record<string, unknown>);
+    return [];
+  } catch (error) {
+    return [
+      {
+        path: [],
+        message: `The schema cannot be used: ${error instanceof Error ? error.message.slice(0, 200) : "unknown reason"}.`,
+      },
+    ];
+  }
+}
+
+/** `schema` is not to be changed afterwards. Error: `invalid_input` when it does not pass the guard. */
+export function compilePluginSchema(schema: Record<string, unknown>): CompiledSchema {
+  const known = bySchema.get(schema);
+  if (known !== undefined) return known;
+  const { faults, cost, recursive } = guardSchema(schema);
+  if (faults.length > 0)
+    throw new BackplaneError(
+      "invalid_input",
+      {},
+      { errors: faults.map((fault) => ({ path: dottedPath(fault.path), message: fault.message })) },
+    );
+  const text = JSON.stringify(schema);
+  const key = createHash("sha256").update(text).digest("base64");
+  let compiled = byContent.get(key);
+  byContent.delete(key);
+  compiled ??= build(withoutRootNames(JSON.parse(text) as Record<string, unknown>), cost, recursive);
+  byContent.set(key, compiled);
+  if (byContent.size > maxKept) byContent.delete(byContent.keys().next().value!);
+  bySchema.set(schema, compiled);
+  return compiled;
+}
+
+function build(schema: Record<string, unknown>, cost: number, recursive: boolean): CompiledSchema {
+  if (recursive) markReferences(schema);
+  const budget: CostBudget = { left: valueCaps.budget };
+  const compile = (allErrors: boolean): ValidateFunction => createAjv(allErrors, budget).compile(schema);
+  const first = compile(true);
+  let brief: ValidateFunction | undefined;
+  return {
+    validate(value) {
+      const size = measure(value);
+      if (typeof size === "string") return [{ path: "$", message: size }];
+      if (size * Math.max(cost, 1) > valueCaps.work)
+        return [{ path: "$", message: "The value is too large to be checked against this schema; send less at once." }];
+      budget.left = valueCaps.budget;
+      // All errors of a huge value would be more than anyone reads, and more than memory should hold.
+      let run = first;
+      if (size > valueCaps.allErrorsNodes) {
+        brief ??= compile(false);
+        run = brief;
+      }
+      try {
+        if (run(value) === true) return [];
+        return schemaFaults(run.errors ?? [], { value }).map((fault) => ({
+          path: dottedPath(fault.path),
+          message: fault.message,
+        }));
+      } catch (error) {
+        const tooCostly = error instanceof CostExceeded || error instanceof RangeError;
+        return [
+          {
+            path: "$",
+            message: tooCostly
+              ? "The value is too costly to check against this schema; send less or simplify it."
+              : "The value cannot be checked against this schema.",
+          },
+        ];
+      } finally {
+        run.errors = null;
+      }
+    },
+  };
+}
+
+function createAjv(allErrors: boolean, budget: CostBudget): Ajv2020 {
+  const ajv = new Ajv2020({
+    allErrors,
+    verbose: true,
+    strict: false,
+    logger: false,
+    meta: false,
+    validateSchema: false,
+    inlineRefs: false,
+    addUsedSchema: false,
+    code: { regExp: safeRegExp(budget) },
+  });
+  for (const name of [
+    "date",
+    "time",
+    "date-time",
+    "iso-time",
+    "iso-date-time",
+    "duration",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "url",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "json-pointer",
+    "relative-json-pointer",
+    "byte",
+  ] as const) {
+    const format = formats.default.get(name);
+    ajv.addFormat(name, (text: string) => text.length <= valueCaps.formatLength && matchesFormat(format, text));
+  }
+  ajv.addFormat("regex", (text: string) => text.length <= 512 && patternFault(text) === undefined);
+  // ajv's own compares every pair.
+  ajv.removeKeyword("uniqueItems");
+  ajv.addKeyword({
+    keyword: "uniqueItems",
+    type: "array",
+    schemaType: "boolean",
+    validate: (wanted: boolean, items: unknown[]) => !wanted || allDifferent(items),
+  });
+  ajv.addKeyword({
+    keyword: tick,
+    before: "$ref",
+    schemaType: "boolean",
+    errors: false,
+    validate: () => spend(budget, 100),
+  });
+  return ajv;
+}
+
+const tick = "x-backplane-tick";
+
+/** A schema that refers back to itself may visit a value exponentially often: each visit through a reference is paid for. */
+function markReferences(node: unknown): void {
+  if (Array.isArray(node)) for (const item of node) markReferences(item);
+  else if (isObject(node)) {
+    for (const item of Object.values(node)) markReferences(item);
+    if (typeof node["$ref"] === "string") node[tick] = true;
+  }
+}
+
+function withoutRootNames(schema: Record<string, unknown>): Record<string, unknown> {
+  const { $schema: _draft, $id: _address, ...rest } = schema;
+  return rest;
+}
+
+type Format = ReturnType<typeof formats.default.get>;
+
+function matchesFormat(format: Format, text: string): boolean {
+  if (typeof format === "function") return format(text) === true;
+  if (format instanceof RegExp) return format.test(text);
+  if (typeof format === "object" && "validate" in format) {
+    const check = format.validate as RegExp | string | ((text: string) => unknown);
+    return typeof check === "function" ? check(text) === true : new RegExp(check).test(text);
+  }
+  return true;
+}
+
+/** Number of values inside, or what is wrong. Stops early; no recursion. */
+function measure(root: unknown): number | string {
+  const open: [unknown, number][] = [[root, 1]];
+  let nodes = 0;
+  let bytes = 0;
+  for (let item = open.pop(); item !== undefined; item = open.pop()) {
+    const [value, depth] = item;
+    nodes += 1;
+    bytes += typeof value === "string" ? value.length + 2 : 4;
+    if (typeof value === "object" && value !== null) {
+      if (depth >= valueCaps.depth) return `It may be nested at most ${valueCaps.depth} levels deep.`;
+      const keys = Array.isArray(value) ? undefined : Object.keys(value);
+      if ((keys ?? (value as unknown[])).length * 2 + bytes > valueCaps.bytes) bytes = valueCaps.bytes + 1;
+      else if (keys === undefined) for (const child of value as unknown[]) open.push([child, depth + 1]);
+      else {
+        for (const key of keys) {
+          if (key === "__proto__") return "The name `__proto__` is not allowed.";
+          bytes += key.length + 3;
+          open.push([(value as Record<string, unknown>)[key], depth + 1]);
+        }
+      }
+    }
+    if (bytes > valueCaps.bytes) return `It may have at most ${valueCaps.bytes} bytes.`;
+  }
+  return nodes;
+}
+
+function allDifferent(items: readonly unknown[]): boolean {
+  const seen = new Set<string>();
+  for (const item of items) {
+    const text = sortedJson(item);
+    if (seen.has(text)) return false;
+    seen.add(text);
+  }
+  return true;
+}
+
+/** JSON with sorted names, so that equal objects have equal text. Depth was capped by `measure`. */
+function sortedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value) ?? "null";
+  return `{${Object.keys(value)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${sortedJson(value[key])}`)
+    .join(",")}}`;
+}
