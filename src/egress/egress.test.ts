@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { BackplaneError, isErrorCode } from "../errors/error.ts";
+import { runInTransactionScope } from "../store/transaction-scope.ts";
 import { createEgress, type EgressExchange, type EgressOptions, type EgressRequest } from "./egress.ts";
 import { parseOverride } from "./override.ts";
 import { makeCertificate } from "./test-certificate.ts";
@@ -507,12 +508,9 @@ test("onAnswer rewrites what the caller and the next hop see", async () => {
 });
 
 test("egress refuses to run inside a database transaction", async () => {
-  const egress = createEgress({
-    assertOutside: (what) => {
-      throw new BackplaneError("wall_crossed_in_transaction", { what });
-    },
-  });
-  await fails(egress.fetch(request("https://api.vendor.com/")), "wall_crossed_in_transaction", /egress/);
+  const egress = createEgress();
+  const inside = runInTransactionScope(() => egress.fetch(request("https://api.vendor.com/")));
+  await fails(inside, "wall_crossed_in_transaction", /egress/);
 });
 
 test("the override takes only loopback origins; all else is invalid_settings", () => {

@@ -6,6 +6,7 @@
 import type { Dispatcher } from "undici";
 import { matchesAnyHost } from "../base/host-pattern.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { assertOutsideTransaction } from "../store/transaction-scope.ts";
 import { isPublicAddress } from "./address-policy.ts";
 import { ConnectFailure, Connections, type Destination } from "./connections.ts";
 import { failureOf } from "./failure.ts";
@@ -69,8 +70,6 @@ export interface EgressResponse {
 export interface EgressOptions {
   override?: EgressOverride;
   resolve?: ResolveHost;
-  /** Throws when called inside a database transaction. */
-  assertOutside?: (what: string) => void;
   /** Told the end of every exchange, for metrics and records. */
   observe?: (exchange: EgressExchange) => void;
   userAgent?: string;
@@ -115,7 +114,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
   return { fetch, overridden: [...override.keys()], close: () => connections.close() };
 
   async function fetch(request: EgressRequest): Promise<EgressResponse> {
-    options.assertOutside?.("egress");
+    assertOutsideTransaction("egress");
     const timeoutMs = Math.max(1, request.timeoutMs ?? 30_000);
     const deadline = new AbortController();
     const timedOut = new DOMException("deadline", "TimeoutError");
