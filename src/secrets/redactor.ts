@@ -29,29 +29,25 @@ export function createRedactor(
   const needles = secrets
     .filter(({ value }) => Buffer.byteLength(value) >= MIN_RAW)
     .flatMap(({ field, value }) =>
-      spellings(value).map((text) => ({ text, latin1: Buffer.from(text).toString("latin1"), put: replacement(field) })),
+      spellings(value).flatMap((text) => asSeen(text).map((needle) => ({ needle, put: replacement(field) }))),
     )
     // Longest first, so that a value that contains another goes as a whole.
-    .sort((a, b) => b.text.length - a.text.length);
+    .sort((a, b) => b.needle.length - a.needle.length);
 
   const text = (input: string): string => {
     let output = input;
-    for (const { text: needle, put } of needles)
-      if (output.includes(needle)) output = output.replaceAll(needle, () => put);
+    for (const { needle, put } of needles) if (output.includes(needle)) output = output.replaceAll(needle, () => put);
     return output;
   };
   const bytes = (input: Uint8Array): Uint8Array => {
-    let buffer = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
-    let changed = false;
-    for (const { text: needle, latin1, put } of needles) {
-      if (!buffer.includes(needle)) continue;
-      changed = true;
-      buffer = Buffer.from(
-        buffer.toString("latin1").replaceAll(latin1, () => Buffer.from(put).toString("latin1")),
-        "latin1",
-      );
-    }
-    return changed ? new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength) : input;
+    const buffer = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+    const found = needles.filter(({ needle }) => isLatin1(needle) && buffer.includes(needle, 0, "latin1"));
+    if (found.length === 0) return input;
+    // In Latin-1 a character is a byte, so the rest stays as it was whatever its encoding.
+    let output = buffer.toString("latin1");
+    for (const { needle, put } of needles)
+      output = output.replaceAll(needle, () => Buffer.from(put).toString("latin1"));
+    return new Uint8Array(Buffer.from(output, "latin1"));
   };
   const value = (input: unknown): unknown => {
     if (typeof input === "string") return text(input);
@@ -60,6 +56,15 @@ export function createRedactor(
     return Object.fromEntries(Object.entries(input).map(([name, child]) => [text(name), value(child)]));
   };
   return { text, bytes, value: (input) => (needles.length === 0 ? input : (value(input) as typeof input)) };
+}
+
+/** A spelling as text, and as its UTF-8 bytes look when they are read as Latin-1, which is how headers arrive. */
+function asSeen(text: string): string[] {
+  return [...new Set([text, Buffer.from(text).toString("latin1")])];
+}
+
+function isLatin1(text: string): boolean {
+  return /^[\0-\xff]*$/.test(text);
 }
 
 /** The forms in which a value is recognised. */
