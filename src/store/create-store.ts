@@ -51,7 +51,8 @@ export function createStore(driver: StoreDriver): Store {
       await sql`select 1`.execute(db);
     },
     async close() {
-      await db.destroy();
+      // Not `db.destroy()`: it does nothing when no statement ever ran.
+      await driver.close();
     },
   };
 }
@@ -72,13 +73,25 @@ function guardedPool(driver: StoreDriver): PostgresPool {
 }
 
 function guardedClient(client: DriverClient, names: StatementNames): object {
+  // Statements of one transaction started at once run one after the other.
+  let last: Promise<unknown> | undefined;
   return {
     processID: client.processID,
     async query(text: string, values: unknown[]) {
       const config: QueryConfig = { text, values };
       const name = names.nameOf(text);
       if (name !== undefined) config.name = name;
-      return await mapped(() => client.query(config));
+      const before = last;
+      const run = mapped(async () => {
+        if (before) await before.catch(() => {});
+        return await client.query(config);
+      });
+      last = run;
+      try {
+        return await run;
+      } finally {
+        if (last === run) last = undefined;
+      }
     },
     release: (discard?: boolean) => client.release(discard),
   };

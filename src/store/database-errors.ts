@@ -28,9 +28,8 @@ const lostCodes = new Set([
   "ENETUNREACH",
   "EAI_AGAIN",
   "ECONNABORTED",
-  "ENOENT",
 ]);
-const lostStates = new Set(["57P01", "57P02", "57P03", "57P05", "57014", "25P03", "25P04", "53300", "58030", "XX000"]);
+const lostStates = new Set(["57P01", "57P02", "57P03", "57P05", "57014", "25P03", "25P04", "53300", "58030"]);
 const lostMessages =
   /connection terminated|not queryable|connection ended|timeout exceeded when trying to connect|read timeout|timeout expired|server closed the connection/i;
 const fullMessages = /no space left on device|disk quota exceeded|ENOSPC|EDQUOT/i;

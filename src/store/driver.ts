@@ -19,6 +19,9 @@ export interface StoreDriver {
   close(): Promise<void>;
 }
 
+/** What listeners get after the connection was lost and found again: notifications in between are lost, so read again. */
+export const resyncPayload = "";
+
 export type PgClient = ClientBase & { processID?: number };
 
 /** Listeners by channel; used by both drivers. A throwing listener does not keep the others from their message. */

@@ -6,7 +6,7 @@ const numeric = 1700;
 const int8Array = 1016;
 
 const parseNumber = (text: string): number => Number(text);
-const parseInt8Array = pg.types.getTypeParser<string, unknown[]>(int8Array as never, "text");
+const parseInt8Array = pg.types.getTypeParser(int8Array as never, "text") as unknown as (text: string) => unknown[];
 
 export const pgTypes: pg.CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: "text" | "binary") => {

@@ -2,10 +2,10 @@
  * The embedded database: one PGlite worker, one connection, shared in turn. A transaction holds the connection, so
  * statements outside it wait. A worker that was lost (deadline, crash) is replaced at the next use.
  */
-import pg from "pg";
+import pg, { type QueryConfig, type QueryResult } from "pg";
 import { BackplaneError } from "../errors/error.ts";
 import { prepareDatabaseFolder } from "./database-folder.ts";
-import { type DriverClient, ListenerTable, type PgClient, type StoreDriver } from "./driver.ts";
+import { type DriverClient, ListenerTable, type PgClient, resyncPayload, type StoreDriver } from "./driver.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { pgTypes } from "./pg-types.ts";
 import { PgliteSocket } from "./pglite-socket.ts";
@@ -19,6 +19,8 @@ export interface PgliteDriverOptions {
   wasm?: WebAssembly.Module | undefined;
   /** Longest time a statement may take. */
   statementTimeoutMs: number;
+  /** Longest time a transaction may hold the connection without a statement. @default 60000 */
+  idleInTransactionMs?: number | undefined;
   onFault(error: unknown): void;
 }
 
@@ -30,7 +32,53 @@ export interface PgliteDriver extends StoreDriver {
 interface Session {
   socket: PgliteSocket;
   client: PgClient;
-  lost: boolean;
+}
+
+/** One holder of the connection, until it releases it or is idle for too long: PostgreSQL's `idle_in_transaction_session_timeout`, which PGlite lacks. */
+class Turn implements DriverClient {
+  readonly processID = 1;
+  #session: Session;
+  #pass: (() => void) | undefined;
+  #idleMs: number;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(session: Session, pass: () => void, idleMs: number) {
+    this.#session = session;
+    this.#pass = pass;
+    this.#idleMs = idleMs;
+  }
+
+  async query(config: QueryConfig): Promise<QueryResult> {
+    if (!this.#pass || !this.#session.socket.writable) throw new BackplaneError("database_unavailable");
+    clearTimeout(this.#idle);
+    try {
+      return await this.#session.client.query(config);
+    } finally {
+      if (!this.#released()) this.#idle = setTimeout(() => void this.#expire(), this.#idleMs);
+    }
+  }
+
+  release(discard?: boolean): void {
+    const pass = this.#pass;
+    if (!pass) return;
+    this.#pass = undefined;
+    clearTimeout(this.#idle);
+    if (discard) this.#session.socket.destroy();
+    pass();
+  }
+
+  #released(): boolean {
+    return this.#pass === undefined;
+  }
+
+  async #expire(): Promise<void> {
+    const pass = this.#pass;
+    if (!pass) return;
+    this.#pass = undefined;
+    // Outside a transaction this is a harmless warning.
+    await this.#session.client.query("rollback").catch(() => this.#session.socket.destroy());
+    pass();
+  }
 }
 
 export async function openPgliteDriver(options: PgliteDriverOptions): Promise<PgliteDriver> {
@@ -57,8 +105,6 @@ class EmbeddedDriver implements PgliteDriver {
   #turn: Promise<void> = Promise.resolve();
   #deadline = true;
   #closed = false;
-  /** An in-memory database cannot be reopened: what it held is gone. */
-  #gone = false;
 
   constructor(options: PgliteDriverOptions, folder: string | undefined, lock: FolderLock | undefined) {
     this.#options = options;
@@ -70,15 +116,7 @@ class EmbeddedDriver implements PgliteDriver {
   async connect(): Promise<DriverClient> {
     const release = await this.#takeTurn();
     try {
-      const session = await this.#open();
-      return {
-        processID: 1,
-        query: (config) => session.client.query(config),
-        release: (discard) => {
-          if (discard) session.socket.destroy();
-          release();
-        },
-      };
+      return new Turn(await this.#open(), release, this.#options.idleInTransactionMs ?? 60_000);
     } catch (error) {
       release();
       throw error;
@@ -155,8 +193,9 @@ class EmbeddedDriver implements PgliteDriver {
 
   async #open(): Promise<Session> {
     if (this.#closed) throw new BackplaneError("shutting_down");
-    if (this.#session && !this.#session.lost) return this.#session;
-    if (this.#gone) throw new BackplaneError("database_unavailable");
+    if (this.#session?.socket.writable) return this.#session;
+    await this.#session?.socket.ended;
+    if (this.#session && this.#folder === undefined) throw new BackplaneError("database_unavailable");
     return await runOutsideTransactionScope(() => this.#start());
   }
 
@@ -178,18 +217,17 @@ class EmbeddedDriver implements PgliteDriver {
       host: "worker",
       ssl: false,
     } as pg.ClientConfig);
-    const session = { socket, client, lost: false };
-    client.on("error", () => {
-      session.lost = true;
-    });
-    client.on("end", () => {
-      session.lost = true;
-      if (this.#folder === undefined) this.#gone = true;
-    });
+    const session = { socket, client };
+    // What is lost shows in `socket.writable`; without a listener the event would end the process.
+    client.on("error", () => {});
     client.on("notification", ({ channel, payload }) => this.#listeners.emit(channel, payload ?? ""));
     await client.connect();
-    for (const channel of this.#listeners.channels) await client.query(`listen "${channel}"`);
+    const reopened = this.#session !== undefined;
     this.#session = session;
+    for (const channel of this.#listeners.channels) {
+      await client.query(`listen "${channel}"`);
+      if (reopened) this.#listeners.emit(channel, resyncPayload);
+    }
     return session;
   }
 }

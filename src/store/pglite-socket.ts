@@ -35,16 +35,22 @@ export class PgliteSocket extends EventEmitter {
   #timer: NodeJS.Timeout | undefined;
   #started = false;
   #closed = false;
+  #ended = Promise.withResolvers<void>();
 
   constructor(options: PgliteSocketOptions) {
     super();
     this.#options = options;
   }
 
+  /** Resolves once the worker is gone: only then may another open the same folder. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
   connect(): this {
     const file = new URL(`./pglite-worker${import.meta.url.slice(-3)}`, import.meta.url);
     this.#worker = runOutsideTransactionScope(
-      () => new Worker(file, { workerData: this.#options.data, name: "pglite" }),
+      () => new Worker(file, { workerData: this.#options.data, execArgv: [], name: "pglite" }),
     );
     this.#worker.on("message", (answer: PgliteAnswer) => this.#onAnswer(answer));
     this.#worker.on("error", (error) => this.destroy(error instanceof Error ? error : new Error(String(error))));
@@ -85,9 +91,9 @@ export class PgliteSocket extends EventEmitter {
 
   /** Flushes the database and ends the worker. */
   async close(): Promise<void> {
-    if (this.#closed || !this.#started) return this.destroy();
-    await this.request("close").catch(() => {});
+    if (!this.#closed && this.#started) await this.request("close").catch(() => {});
     this.destroy();
+    await this.ended;
   }
 
   end(): void {
@@ -103,6 +109,7 @@ export class PgliteSocket extends EventEmitter {
     for (const pending of this.#pending.splice(0)) pending.reject?.(error ?? new Error("Connection terminated"));
     if (error) this.emit("error", error);
     const gone = (): void => {
+      this.#ended.resolve();
       this.emit("end");
       this.emit("close");
     };
@@ -134,7 +141,10 @@ export class PgliteSocket extends EventEmitter {
   }
 
   #send(request: PgliteRequest, pending: Pending): void {
-    if (this.#closed || !this.#worker) return pending.reject?.(new Error("Connection terminated"));
+    if (this.#closed || !this.#worker) {
+      pending.reject?.(new Error("Connection terminated"));
+      return;
+    }
     this.#pending.push(pending);
     if (this.#pending.length === 1 && this.#started)
       this.#arm(request === "close" ? closeMs : this.#options.deadlineMs());

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import pg from "pg";
 import { backoffMs } from "../base/backoff.ts";
-import { type DriverClient, ListenerTable, type StoreDriver } from "./driver.ts";
+import { BackplaneError } from "../errors/error.ts";
+import { type DriverClient, ListenerTable, resyncPayload, type StoreDriver } from "./driver.ts";
 import { pgTypes } from "./pg-types.ts";
 import { runOutsideTransactionScope } from "./transaction-scope.ts";
 
@@ -56,6 +57,7 @@ class PostgresDriver implements StoreDriver {
   }
 
   async connect(): Promise<DriverClient> {
+    if (this.#closed) throw new BackplaneError("shutting_down");
     const client = await this.#pool.connect();
     let broken = false;
     const onError = (): void => {
@@ -99,6 +101,7 @@ class PostgresDriver implements StoreDriver {
   }
 
   async tryWithLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
+    if (this.#closed) throw new BackplaneError("shutting_down");
     const client = new pg.Client({ ...this.#config(), connectionTimeoutMillis: connectMs });
     client.on("error", () => {});
     this.#lockClients.add(client);
@@ -155,6 +158,8 @@ class PostgresDriver implements StoreDriver {
     try {
       await client.connect();
       for (const channel of this.#listeners.channels) await client.query(`listen "${channel}"`);
+      if (this.#failures > 0)
+        for (const channel of this.#listeners.channels) this.#listeners.emit(channel, resyncPayload);
       this.#failures = 0;
       return client;
     } catch (error) {

@@ -9,10 +9,14 @@ export interface Store {
   readonly driver: "pglite" | "postgres";
   /** Statements outside a transaction. Errors of a lost database surface as `database_unavailable`, of a full disk as `storage_full`. */
   readonly db: Db;
-  /** Runs `work` in one transaction; serialisation failures and deadlocks are retried up to 5 times, so `work` must be repeatable. */
+  /** Runs `work` in one transaction; serialisation failures and deadlocks are retried up to 5 times, so `work` must be repeatable. Inside `work` only `tx` may be used: `db`, `transaction`, `listen` and `tryWithLock` throw `wall_crossed_in_transaction`. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Wakes listeners of `channel` on every node once `tx` (or the statement) has committed. Payload ≤ 7,000 bytes. */
   notify(executor: Db | Tx, channel: string, payload: string): Promise<void>;
+  /**
+   * Hears every `notify` of every hub, its own among them. An empty payload means that the connection was lost for a
+   * while and notifications may be missing: read again what the channel announces.
+   */
   listen(channel: string, listener: (payload: string) => void): Promise<Disposable>;
   /** Runs `work` while this hub holds the named lock over all nodes; `undefined` when another holds it. The lock goes with the connection. */
   tryWithLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined>;

@@ -23,6 +23,8 @@ export interface TestStoreOptions {
   /** @default 30000 */
   statementTimeoutMs?: number;
   poolSize?: number;
+  /** Hears faults of listeners. @default prints them */
+  onFault?: (error: unknown) => void;
 }
 
 export interface TestPostgresStore extends TestStore {
@@ -37,13 +39,17 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
   return options.driver === "postgres" ? await openPostgres(options) : await openPglite(options);
 }
 
-async function openPglite({ statementTimeoutMs = 30_000 }: TestStoreOptions): Promise<TestStore> {
+async function openPglite({ statementTimeoutMs = 30_000, onFault = printFault }: TestStoreOptions): Promise<TestStore> {
   const [image, wasm] = await Promise.all([testImage(), compiledEngine()]);
   const driver = await openPgliteDriver({ image, wasm, statementTimeoutMs, onFault });
   return disposable(createStore(driver), async () => {});
 }
 
-async function openPostgres({ statementTimeoutMs, poolSize }: TestStoreOptions): Promise<TestPostgresStore> {
+async function openPostgres({
+  statementTimeoutMs,
+  poolSize,
+  onFault = printFault,
+}: TestStoreOptions): Promise<TestPostgresStore> {
   const server = process.env["TEST_DATABASE_URL"];
   if (!server) throw new Error('openTestStore({driver: "postgres"}) needs TEST_DATABASE_URL');
   const name = `bp_test_${randomBytes(6).toString("hex")}`;
@@ -56,7 +62,7 @@ async function openPostgres({ statementTimeoutMs, poolSize }: TestStoreOptions):
       databaseUrl: url.href,
       statementTimeoutMs,
       poolSize,
-      log: { warn: (details) => onFault(details) },
+      log: { warn: (details) => onFault((details as { err: unknown }).err) },
     });
     return Object.assign(disposable(store, drop), { databaseUrl: url.href });
   } catch (error) {
@@ -74,7 +80,7 @@ function disposable(store: Store, afterClose: () => Promise<void>): TestStore {
   });
 }
 
-function onFault(error: unknown): void {
+function printFault(error: unknown): void {
   console.error("test store:", error);
 }
 
@@ -115,7 +121,11 @@ async function loadImage(): Promise<Uint8Array> {
   const cached = await readFile(file).catch(() => undefined);
   // Shared memory: workers read the image without a copy of its own.
   if (cached) return shared(cached);
-  const driver = await openPgliteDriver({ wasm: await compiledEngine(), statementTimeoutMs: 60_000, onFault });
+  const driver = await openPgliteDriver({
+    wasm: await compiledEngine(),
+    statementTimeoutMs: 60_000,
+    onFault: printFault,
+  });
   try {
     await migrate(driver);
     const made = await driver.image();
