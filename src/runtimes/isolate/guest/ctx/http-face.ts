@@ -1,0 +1,92 @@
+/** `ctx.http`: `fetch` by the web's rules, and Made Open's `get` and `post` over it. */
+import { abortable } from "../web/abort.ts";
+import { isBlob } from "../web/blob.ts";
+import { type BodyContent, takeContent } from "../web/body.ts";
+import { isFormData } from "../web/form-data.ts";
+import { Headers, headerPairs } from "../web/headers.ts";
+import { asBytes, defineProperty, freeze } from "../web/primordials.ts";
+import { Request, type RequestInit, requestSignal } from "../web/request.ts";
+import { type Response, responseFromHost } from "../web/response.ts";
+import { isParams } from "../web/url-search-params.ts";
+import { toWire } from "../web/wire-bytes.ts";
+import type { Call } from "./index.ts";
+
+/** What `get` and `post` throw when the status is not 2xx. */
+class HttpError extends Error {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers: Record<string, string>;
+  readonly url: string;
+
+  constructor(response: Response, body: unknown) {
+    super(`The server answered ${response.status}${response.statusText === "" ? "" : ` ${response.statusText}`}`);
+    this.status = response.status;
+    this.body = body;
+    this.url = response.url;
+    this.headers = Object.fromEntries(headerPairs(response.headers));
+  }
+}
+defineProperty(HttpError, "name", { value: "HttpError", configurable: true });
+defineProperty(HttpError.prototype, "name", { value: "HttpError", writable: true, configurable: true });
+
+export function createHttpFace(call: Call): object {
+  async function fetch(input: string | Request, init?: RequestInit): Promise<Response> {
+    const request = new Request(input, init);
+    const { method, url, redirect } = request;
+    const content = takeContent(request);
+    const answer = await abortable(
+      call("http.fetch", [
+        {
+          url,
+          method,
+          headers: headerPairs(request.headers),
+          ...(content !== null && { body: wireBody(content) }),
+          ...(redirect !== "follow" && { redirect }),
+        },
+      ]),
+      requestSignal(request),
+    );
+    return responseFromHost(answer, url);
+  }
+
+  async function getOrPost(url: string, init: RequestInit): Promise<unknown> {
+    const response = await fetch(`${url}`, init);
+    const body = await parsedBody(response);
+    if (!response.ok) throw new HttpError(response, body);
+    return body;
+  }
+
+  return freeze({
+    fetch,
+    get: async (url: string, headers?: Record<string, string>) => getOrPost(url, { headers }),
+    post: async (url: string, body?: unknown, headers?: Record<string, string>) => {
+      const list = new Headers(headers);
+      if (isRaw(body)) return getOrPost(url, { method: "POST", headers: list, body });
+      if (!list.has("content-type")) list.set("content-type", "application/json");
+      return getOrPost(url, { method: "POST", headers: list, body: body === undefined ? "" : JSON.stringify(body) });
+    },
+  });
+}
+
+function isRaw(body: unknown): boolean {
+  return typeof body === "string" || isParams(body) || isFormData(body) || isBlob(body) || asBytes(body) !== undefined;
+}
+
+function wireBody(content: Exclude<BodyContent, null>): unknown {
+  if (typeof content === "string") return content;
+  return "base64" in content ? { $bytes: content.base64 } : toWire(content);
+}
+
+/** JSON when the answer says so, else text; null for an empty body that should have been JSON. */
+async function parsedBody(response: Response): Promise<unknown> {
+  const type = response.headers.get("content-type") ?? "";
+  const text = await response.text();
+  if (!/^[\w.-]+\/(?:[\w.-]+\+)?json\b/i.test(type)) return text;
+  if (text === "") return null;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!response.ok) return text;
+    throw new SyntaxError(`The answer of ${response.url} says it is JSON and is not`, { cause: error });
+  }
+}
