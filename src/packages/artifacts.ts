@@ -41,11 +41,10 @@ export interface Artifacts {
 }
 
 const chunkBytes = 512 * 1024;
-const pruneEvery = 64;
 
 export function createArtifacts({ store, cacheDir, cacheBytes = 512 * 1024 * 1024 }: ArtifactsOptions): Artifacts {
   const loading = new Map<string, Promise<PackageFiles>>();
-  let writes = 0;
+  let writtenSincePrune = cacheBytes;
 
   async function load(address: ArtifactAddress): Promise<PackageFiles> {
     const file = cacheFile(address.digest);
@@ -76,7 +75,10 @@ export function createArtifacts({ store, cacheDir, cacheBytes = 512 * 1024 * 102
       await mkdir(cacheDir, { recursive: true, mode: 0o700 });
       await writeFile(temporary, archive, { mode: 0o600, flag: "wx" });
       await rename(temporary, file);
-      if (writes++ % pruneEvery === 0) await prune(cacheDir, cacheBytes, file);
+      writtenSincePrune += archive.byteLength;
+      if (writtenSincePrune * 8 < cacheBytes) return;
+      writtenSincePrune = 0;
+      await prune(cacheDir, cacheBytes, file);
     } catch {
       await unlink(temporary).catch(() => {});
     }
