@@ -2,6 +2,7 @@
  * The statements behind deliveries, each over a whole batch. A row is `pending` until it is settled; being claimed is
  * `claimed_until` in the future, in columns no index covers, so claiming rewrites a row in place. `claimed_by` and `attempts`
  * together are the fence: a worker whose lease has lapsed can settle nothing, because whoever claimed next has raised `attempts`.
+ * Only pending rows have a `claimed_by`, so statements by id need not ask for the state, which would tempt the planner into the wrong index.
  */
 import { type RawBuilder, sql } from "kysely";
 import type { JsonValue } from "../base/json.ts";
@@ -145,28 +146,28 @@ function claimStatement(options: ClaimOptions): RawBuilder<Omit<RawClaim, "id"> 
       select w.* from json_to_recordset(${wanted}::text::json) as w(org text, consumer text, cap int, run int)
       where not exists (select 1 from consumers c where c.organization_id = w.org and c.consumer = w.consumer and not c.active)
     ), scan as materialized (
-      select w.org, w.consumer, w.cap, w.run, d.id, d.key, coalesce(d.claimed_until > now(), false) as held,
+      select w.org, w.consumer, w.cap, w.run, d.row, d.id, d.key, d.kind, coalesce(d.claimed_until > now(), false) as held,
         d.due <= now() and d.kind in (select json_array_elements_text(${JSON.stringify(options.kinds)}::text::json)) as ready
       from want w cross join lateral (${options.afterKey === undefined ? oldestRows(options.window) : headsByKey(options.window, options.afterKey)}) d
     ), ranked as (
       select *, row_number() over k as nth, bool_and(ready) over k as runnable, bool_or(held) over (partition by org, consumer, key) as busy,
-        count(*) filter (where held) over (partition by org, consumer) as claims
+        count(*) filter (where held) over (partition by org, consumer) as claims, count(*) over (partition by org, consumer) as scanned
       from scan window k as (partition by org, consumer, key order by id)
-    ), picked as (
-      select org, consumer, id, cap, ${relayed ? sql`claims` : sql`0`} + row_number() over (partition by org, consumer order by id) as place
-      from ranked r where runnable and not busy and nth <= run
-      -- A commit that came late may have put an older row before the claimed run of its key, beyond this scan: look at the key itself.
-      and not exists (
-        select 1 from (
-          select claimed_until from deliveries d where d.organization_id = r.org and d.consumer = r.consumer and d.key = r.key and d.state = 'pending'
-          order by d.id limit ${longestRun + 32}
-        ) k where k.claimed_until > now()
-      )
+    ), picked as materialized (
+      select *, ${relayed ? sql`claims` : sql`0`} + row_number() over (partition by org, consumer order by id) as place
+      from ranked where runnable and not busy and nth <= run
     ), taken as (
       update deliveries d set claimed_by = ${owner}, claimed_until = now() + ${leaseMs}::float8 * interval '1 millisecond',
         attempts = attempts + ${relayed ? 0 : 1}::int
       from picked p
-      where p.place <= p.cap and d.organization_id = p.org and d.id = p.id and d.state = 'pending' and (d.claimed_until is null or d.claimed_until <= now())
+      where d.ctid = p.row and p.place <= p.cap and d.state = 'pending' and (d.claimed_until is null or d.claimed_until <= now())
+      -- A commit that came late may have put an older row before the claimed run of its key, beyond a cut scan: look at the key itself.
+      and (p.kind = 'event' or p.scanned < ${options.window} or not exists (
+        select 1 from (
+          select claimed_until from deliveries k where k.organization_id = p.org and k.consumer = p.consumer and k.key = p.key and k.state = 'pending'
+          order by k.id limit ${longestRun + 32}
+        ) heads where heads.claimed_until > now()
+      ))
       returning d.*
     ), seen as (
       select org, consumer, count(*)::int as scanned, count(*) filter (where held)::int as held, max(key) as last_key from scan group by org, consumer
@@ -177,18 +178,18 @@ function claimStatement(options: ClaimOptions): RawBuilder<Omit<RawClaim, "id"> 
 }
 
 const oldestRows = (window: number): RawBuilder<unknown> => sql`
-  select id, key, due, kind, claimed_until from deliveries
+  select ctid as row, id, key, due, kind, claimed_until from deliveries
   where organization_id = w.org and consumer = w.consumer and state = 'pending' order by id limit ${window}`;
 
 /** One probe a key, however long its backlog: finds what is runnable behind a long backlog of one blocked key. */
 const headsByKey = (window: number, afterKey: string): RawBuilder<unknown> => sql`
-  select h.id, h.key, h.due, h.kind, h.claimed_until from (
+  select h.row, h.id, h.key, h.due, h.kind, h.claimed_until from (
     with recursive heads as (
-      (select d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > ${afterKey}
+      (select d.ctid as row, d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > ${afterKey}
         order by d.key, d.id limit 1)
       union all
       select n.* from heads p cross join lateral (
-        select d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > p.key
+        select d.ctid as row, d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > p.key
         order by d.key, d.id limit 1
       ) n
     ) select * from heads limit ${window}
@@ -246,7 +247,7 @@ export async function takeDeliveries(
   const result = await sql<RawDelivery & { org: string; consumer: string }>`
     with taken as (
       update deliveries d set claimed_by = ${owner}, claimed_until = now() + ${leaseMs}::float8 * interval '1 millisecond', attempts = attempts + 1
-      from ${refs(ids)} where d.organization_id = v.o and d.id = v.i and d.state = 'pending' and d.claimed_by = ${from} and d.claimed_until > now()
+      from ${refs(ids)} where d.organization_id = v.o and d.id = v.i and d.claimed_by = ${from} and d.claimed_until > now()
       returning d.*
     )
     select d.organization_id as org, d.consumer, ${deliveryColumns}
@@ -264,7 +265,7 @@ export async function extendLeases(
   const { items, owner, leaseMs } = options;
   const result = await sql<{ id: number }>`
     update deliveries d set claimed_until = now() + ${leaseMs}::float8 * interval '1 millisecond' from ${fences(items)}
-    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} and d.state = 'pending' returning d.id`.execute(
+    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} returning d.id`.execute(
     store.db,
   );
   return new Set(result.rows.map((row) => Number(row.id)));
@@ -279,7 +280,7 @@ export async function settleDeliveries(
   const dropped = settlements.filter((s) => s.outcome === "drop");
   const others = settlements.filter((s) => s.outcome !== "drop");
   const drop = sql<{ id: number }>`delete from deliveries d using ${fences(dropped)}
-    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} and d.state = 'pending' returning d.id`;
+    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} returning d.id`;
   const update = sql<{ id: number }>`update deliveries d set
       state = case v.s when 'done' then 'done' when 'dead' then 'dead' else 'pending' end,
       payload = case v.s when 'done' then null else d.payload end,
@@ -299,7 +300,7 @@ export async function settleDeliveries(
         e: s.fault,
       })),
     )}::text::json) as v(o text, i bigint, a int, s text, m float8, c boolean, e jsonb)
-    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} and d.state = 'pending' returning d.id`;
+    where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} returning d.id`;
   const settled = new Set<number>();
   if (dropped.length > 0) for (const row of (await drop.execute(store.db)).rows) settled.add(Number(row.id));
   if (others.length > 0) for (const row of (await update.execute(store.db)).rows) settled.add(Number(row.id));

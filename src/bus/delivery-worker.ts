@@ -173,7 +173,8 @@ export class DeliveryWorker {
     let lane = this.#lanes.get(name);
     if (!lane) {
       const concurrency = this.#o.runner.concurrency(consumer, kind) ?? this.#limits.slotsPerConsumer;
-      this.#lanes.set(name, (lane = new Lane(organization, consumer, concurrency)));
+      lane = new Lane(organization, consumer, concurrency);
+      this.#lanes.set(name, lane);
     }
     return lane;
   }

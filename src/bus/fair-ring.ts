@@ -17,7 +17,10 @@ export class FairRing<T extends { readonly organization: string }> {
 
   add(item: T): void {
     let items = this.#organizations.get(item.organization);
-    if (!items) this.#organizations.set(item.organization, (items = new Set()));
+    if (!items) {
+      items = new Set();
+      this.#organizations.set(item.organization, items);
+    }
     if (items.has(item)) return;
     items.add(item);
     this.#size += 1;

@@ -68,8 +68,8 @@ create table files (
 );
 
 create table events (
-  organization_id text not null, id text not null, seq bigserial, position bigint, source text not null, type text not null,
-  subject text, time timestamptz not null, data jsonb, traceparent text, depth int not null default 0, accepted_at timestamptz not null default now(),
+  organization_id text collate "C" not null, id text collate "C" not null, seq bigserial, position bigint, source text not null,
+  type text collate "C" not null, subject text collate "C", time timestamptz not null, data jsonb, traceparent text, depth int not null default 0, accepted_at timestamptz not null default now(),
   primary key (organization_id, id)
 );
 create index events_unstamped on events (seq) where position is null;
@@ -78,14 +78,14 @@ create index events_org_type_position on events (organization_id, type, position
 create index events_retention on events (accepted_at);
 create sequence event_position;
 create table consumers (
-  organization_id text not null, consumer text not null, plugin_id text not null, pattern text not null, active boolean not null default true,
+  organization_id text collate "C" not null, consumer text collate "C" not null, plugin_id text not null, pattern text collate "C" not null, active boolean not null default true,
   created_at timestamptz not null default now(),
   primary key (organization_id, consumer)
 );
 create index consumers_pattern on consumers (organization_id, pattern) where active;
 create table deliveries (
-  organization_id text not null, id bigserial, consumer text not null, kind text not null, key text not null, item_id text not null,
-  event_id text, payload jsonb, state text not null default 'pending' check (state in ('pending','done','dead','cancelled')),
+  organization_id text collate "C" not null, id bigserial, consumer text collate "C" not null, kind text not null, key text collate "C" not null,
+  item_id text collate "C" not null, event_id text collate "C", payload jsonb, state text not null default 'pending' check (state in ('pending','done','dead','cancelled')),
   due timestamptz not null default now(), attempts int not null default 0, claimed_by text, claimed_until timestamptz,
   error jsonb, traceparent text, created_at timestamptz not null default now(), settled_at timestamptz,
   primary key (organization_id, id),
