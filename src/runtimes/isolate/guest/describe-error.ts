@@ -1,0 +1,52 @@
+/** Turns whatever was thrown into a small plain record, inside the isolate, so that nothing of it runs outside. */
+import { cut, keys, stringify } from "./primordials.ts";
+
+export interface DescribedError {
+  name: string;
+  message: string;
+  code?: string;
+  stack?: string;
+}
+
+const caps = { name: 100, message: 4_000, code: 100, stack: 8_000 } as const;
+
+/** JSON of the error: never throws, never more than about 50 KB. */
+export function describeError(error: unknown): string {
+  const described: DescribedError = { name: "Error", message: "" };
+  try {
+    if ((typeof error === "object" && error !== null) || typeof error === "function") {
+      const thrown = error as Record<string, unknown>;
+      described.name = text(thrown["name"], caps.name) ?? "Error";
+      described.message = text(thrown["message"], caps.message) ?? shape(thrown);
+      const code = text(thrown["code"], caps.code);
+      if (code !== undefined) described.code = code;
+      const stack = text(thrown["stack"], caps.stack);
+      if (stack !== undefined) described.stack = stack;
+    } else if (typeof error === "symbol") {
+      described.message = "a symbol was thrown";
+    } else {
+      described.message = cut(`${error as string}`, caps.message);
+    }
+  } catch {
+    // A getter or proxy trap of the thrown thing threw: what was read so far has to do.
+  }
+  try {
+    return stringify(described);
+  } catch {
+    return '{"name":"Error","message":"the error could not be read"}';
+  }
+}
+
+function text(value: unknown, cap: number): string | undefined {
+  if (typeof value === "string") return cut(value, cap);
+  if (typeof value === "number" || typeof value === "boolean") return `${value}`;
+  return undefined;
+}
+
+/** A plain object was thrown: name its keys, the author will recognise it. */
+function shape(thrown: Record<string, unknown>): string {
+  const names = keys(thrown);
+  let list = "";
+  for (let i = 0; i < names.length && i < 10; i++) list += (i > 0 ? ", " : "") + cut(names[i]!, 50);
+  return names.length === 0 ? "something without a message was thrown" : `an object was thrown with keys ${list}`;
+}

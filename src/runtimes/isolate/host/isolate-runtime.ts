@@ -1,0 +1,958 @@
+/**
+ * The isolate runtime: brings calls to instances, instances to runners, and what guests say back to the hub. Owns
+ * deadlines, retries, strikes and eviction. Nothing a plugin does rejects here: it becomes an outcome.
+ *
+ * Longer than most: placing, calling and losing are one state machine (`loading` → `ready` → `leaving` → `gone`).
+ */
+import { backoffMs } from "../../../base/backoff.ts";
+import { BackplaneError } from "../../../errors/error.ts";
+import type {
+  PluginInstance,
+  PluginRuntime,
+  RuntimeCall,
+  RuntimeCallbacks,
+  RuntimeFault,
+  RuntimeOutcome,
+  RuntimeStatus,
+  RuntimeStream,
+} from "../../runtime.ts";
+import { CallFault, type Frame, FrameFlag, FrameType, ProtocolFault } from "../bridge/frame.ts";
+import { decodeUsage, type FaultLabel, faultShape, type LoadLabel, parseLabel, type Usage } from "../bridge/labels.ts";
+import { ActiveCall } from "./active-call.ts";
+import { errorForGuest, errorOfFault, errorOfGuest, readGuestError, runnerLost, unavailable } from "./call-error.ts";
+import type { CodeCache } from "./code-cache.ts";
+import { DeadlineWheel } from "./deadline-wheel.ts";
+import type { HostedInstance, HostedPlacement, LifecycleStep } from "./hosted-instance.ts";
+import { IsolateStream, streamWindow } from "./isolate-stream.ts";
+import { runnerFlags, wallsOfThisMachine } from "./runner-command.ts";
+import { RunnerFleet, type RunnerFleetOptions } from "./runner-fleet.ts";
+import type { RunnerLink } from "./runner-link.ts";
+import { type StrikeOptions, Strikes, StrikeWeight } from "./strikes.ts";
+
+export interface IsolateRuntimeParts {
+  callbacks: RuntimeCallbacks;
+  codeCache: CodeCache;
+  idleInstanceMs: number;
+  residentLimitBytes: number;
+  memoryBudgetBytes: number;
+  queueLength: number;
+  wedgedMs: number;
+  strikes: StrikeOptions;
+  log(message: string, details: Record<string, unknown>): void;
+  fleet: Omit<RunnerFleetOptions, "onFrame" | "onLost" | "load" | "log">;
+}
+
+/** A guest has so long to end a cancelled call by itself. */
+const cancelGraceMs = 25;
+/** The runner has so long to say how a cancelled call ended. */
+const stopWithinMs = 300;
+/** A placement that only finishes what it has may take so long. */
+const leaveWithinMs = 2000;
+/** Innocent calls on a runner that must end may take so long. */
+const poisonedWithinMs = 1000;
+const stopHandlerMs = 2000;
+const watchEveryMs = 50;
+const suspectMs = 60_000;
+/** Loading may cost more CPU than a call. */
+const loadCpuMs = 2000;
+
+export class IsolateRuntime implements PluginRuntime {
+  readonly kind = "isolate";
+  readonly #parts: IsolateRuntimeParts;
+  readonly #fleet: RunnerFleet;
+  readonly #hosted = new Map<string, HostedInstance>();
+  readonly #deadlines = new DeadlineWheel();
+  readonly #watch: NodeJS.Timeout;
+  #lastWatch = performance.now();
+  #looks = 0;
+  #closed = false;
+
+  constructor(parts: IsolateRuntimeParts) {
+    this.#parts = parts;
+    this.#fleet = new RunnerFleet({
+      ...parts.fleet,
+      onFrame: (link, frame) => this.#take(link, frame),
+      onLost: (link) => this.#lost(link),
+      load: callsOn,
+      log: parts.log,
+    });
+    this.#watch = setInterval(() => this.#look(), watchEveryMs);
+    this.#watch.unref();
+  }
+
+  // ---- the port
+
+  call(instance: PluginInstance, request: RuntimeCall): Promise<RuntimeOutcome> {
+    return new Promise((resolve) => this.#submit(instance, request, undefined, resolve));
+  }
+
+  stream(instance: PluginInstance, request: RuntimeCall): RuntimeStream {
+    let active: ActiveCall | undefined;
+    const stream = new IsolateStream({
+      onCredit: (chunks) => {
+        const placement = active?.placement;
+        if (active !== undefined && !active.settled && placement !== undefined) {
+          placement.link.send({ type: FrameType.credit, instance: placement.number, call: active.id, aux: chunks });
+        }
+      },
+      onAbandon: () => {
+        if (active !== undefined && !active.settled) this.#stop(active, new BackplaneError("cancelled"));
+      },
+    });
+    const onChunk = (chunk: Uint8Array): void => {
+      if (!stream.push(chunk)) active?.placement?.link.kill("it sent chunks without credit");
+    };
+    active = this.#submit(instance, request, onChunk, (outcome) => stream.end(outcome));
+    return stream;
+  }
+
+  async release(key: string, options: { drainMs?: number } = {}): Promise<void> {
+    const hosted = this.#hosted.get(key);
+    if (hosted === undefined) return;
+    hosted.releasing = true;
+    await this.#drain([hosted], options.drainMs ?? 0);
+    const placement = hosted.placement;
+    if (placement?.state === "ready" && !placement.link.ended) await this.#runStop(placement);
+    for (const call of [...hosted.queue]) call.fail(unavailable(hosted.instance, "it is being released"));
+    hosted.queue = [];
+    if (placement !== undefined) this.#dropPlacement(placement);
+    for (const former of [...hosted.former]) this.#dropPlacement(former);
+    if (this.#hosted.get(key) === hosted) this.#hosted.delete(key);
+  }
+
+  status(): RuntimeStatus {
+    const runners = [...this.#fleet.links].map((link) => ({
+      id: link.id,
+      pid: link.pid,
+      group: link.group,
+      role: link.role,
+      instances: link.placements.size,
+      residentBytes: link.measure(),
+    }));
+    return {
+      runners,
+      instances: runners.reduce((sum, runner) => sum + runner.instances, 0),
+      runnersStarted: this.#fleet.started,
+      runnersLost: this.#fleet.lost,
+      walls: wallsOfThisMachine(),
+    };
+  }
+
+  async close(options: { drainMs?: number } = {}): Promise<void> {
+    this.#closed = true;
+    await this.#drain([...this.#hosted.values()], options.drainMs ?? 0);
+    clearInterval(this.#watch);
+    for (const hosted of this.#hosted.values()) {
+      for (const call of [...hosted.queue]) call.fail(new BackplaneError("shutting_down"));
+    }
+    for (const link of [...this.#fleet.links]) {
+      for (const placement of [...link.placements.values()]) {
+        for (const call of [...placement.calls.values()]) call.fail(new BackplaneError("shutting_down"));
+      }
+    }
+    this.#fleet.close();
+    this.#deadlines.close();
+    this.#hosted.clear();
+  }
+
+  // ---- calls
+
+  #submit(
+    instance: PluginInstance,
+    request: RuntimeCall,
+    onChunk: ((chunk: Uint8Array) => void) | undefined,
+    resolve: (outcome: RuntimeOutcome) => void,
+  ): ActiveCall {
+    const hosted = this.#host(instance);
+    const call = new ActiveCall({
+      hosted,
+      request,
+      onChunk,
+      onSettled: (settled, outcome) => {
+        this.#deadlines.delete(settled);
+        this.#settled(settled);
+        resolve(outcome);
+      },
+      onStop: (stopped, why) => this.#stop(stopped, stopError(stopped, why)),
+    });
+    const refusal = this.#refusal(hosted, call);
+    if (refusal !== undefined) {
+      call.fail(refusal);
+      return call;
+    }
+    this.#deadlines.add(call);
+    hosted.lastUsed = performance.now();
+    hosted.queue.push(call);
+    this.#advance(hosted);
+    return call;
+  }
+
+  #refusal(hosted: HostedInstance, call: ActiveCall): BackplaneError | undefined {
+    const { instance } = hosted;
+    if (this.#closed) return new BackplaneError("shutting_down");
+    if (call.request.signal?.aborted) return new BackplaneError("cancelled");
+    if (call.expiresAt <= Date.now()) return stopError(call, "deadline");
+    if (hosted.disabled !== undefined) {
+      return new BackplaneError("plugin_quarantined", { plugin: instance.plugin, reason: hosted.disabled });
+    }
+    if (hosted.releasing) return unavailable(instance, "it is being released");
+    if (hosted.queue.length >= this.#parts.queueLength) {
+      return new BackplaneError("concurrency_exceeded", {
+        plugin: instance.plugin,
+        limit: instance.limits.concurrency,
+        retryAfter: 1,
+      });
+    }
+    if (call.request.args.length > instance.limits.messageBytes) {
+      return new BackplaneError("limit_exceeded", {
+        plugin: instance.plugin,
+        what: `${instance.limits.messageBytes} bytes for one message`,
+      });
+    }
+    return undefined;
+  }
+
+  #host(instance: PluginInstance): HostedInstance {
+    let hosted = this.#hosted.get(instance.key);
+    if (hosted === undefined) {
+      hosted = {
+        instance,
+        strikes: new Strikes(this.#parts.strikes),
+        queue: [],
+        placement: undefined,
+        starting: false,
+        former: new Set(),
+        loadFailures: 0,
+        retryLoadAt: 0,
+        loadError: undefined,
+        suspectUntil: 0,
+        disabled: undefined,
+        releasing: false,
+        lastUsed: performance.now(),
+      };
+      this.#hosted.set(instance.key, hosted);
+    }
+    return hosted;
+  }
+
+  /** Sends what may run now, and starts the instance when it is not up. */
+  #advance(hosted: HostedInstance): void {
+    const placement = hosted.placement;
+    if (placement === undefined || placement.state !== "ready") {
+      if (hosted.queue.length > 0 && !hosted.starting) this.#startHosted(hosted);
+      return;
+    }
+    while (hosted.queue.length > 0 && placement.calls.size < hosted.instance.limits.concurrency) {
+      this.#dispatch(placement, hosted.queue.shift()!);
+      if (placement.state !== "ready") return;
+    }
+  }
+
+  #dispatch(placement: HostedPlacement, call: ActiveCall): void {
+    const { link, number } = placement;
+    const { request } = call;
+    link.lastCall += 1;
+    call.id = link.lastCall;
+    call.placement = placement;
+    placement.calls.set(call.id, call);
+    const label = JSON.stringify({ handler: request.handler, environment: request.environment });
+    if (label.length > 20_000) {
+      call.fail(
+        new BackplaneError("limit_exceeded", { plugin: call.hosted.instance.plugin, what: "call environment" }),
+      );
+      return;
+    }
+    link.lastUsed = performance.now();
+    if (link.lastUsed - link.lastHeard > watchEveryMs && callsOn(link) === 1) link.lastHeard = link.lastUsed;
+    link.send({
+      type: FrameType.call,
+      flags: call.onChunk === undefined ? FrameFlag.none : FrameFlag.stream,
+      instance: number,
+      call: call.id,
+      aux: request.cpuMs ?? call.hosted.instance.limits.cpuMs,
+      label,
+      body: request.args,
+    });
+    if (call.onChunk !== undefined) {
+      link.send({ type: FrameType.credit, instance: number, call: call.id, aux: streamWindow });
+    }
+  }
+
+  /** A call is over, however that came. */
+  #settled(call: ActiveCall): void {
+    const { hosted, placement } = call;
+    hosted.lastUsed = performance.now();
+    if (placement === undefined) {
+      const at = hosted.queue.indexOf(call);
+      if (at >= 0) hosted.queue.splice(at, 1);
+      return;
+    }
+    placement.calls.delete(call.id);
+    if (placement.state === "leaving" && placement.calls.size === 0) this.#dropPlacement(placement);
+    if (placement.link.leaving && callsOn(placement.link) === 0) placement.link.kill(placement.link.endReason);
+    this.#advance(hosted);
+  }
+
+  /** Cancel or deadline. The caller hears as soon as the runner has said what the call had cost. */
+  #stop(call: ActiveCall, error: BackplaneError): void {
+    if (call.settled || call.stopping !== undefined) return;
+    call.stopping = error;
+    const { placement } = call;
+    if (placement === undefined) {
+      call.fail(error);
+      return;
+    }
+    placement.link.send({ type: FrameType.cancel, instance: placement.number, call: call.id, aux: cancelGraceMs });
+    call.stopTimer = setTimeout(() => {
+      if (call.settled) return;
+      this.#retirePlacement(placement);
+      call.fail(error);
+    }, stopWithinMs);
+  }
+
+  // ---- starting an instance
+
+  #startHosted(hosted: HostedInstance): void {
+    if (hosted.loadError !== undefined && performance.now() < hosted.retryLoadAt) {
+      this.#failQueue(hosted, hosted.loadError);
+      return;
+    }
+    hosted.starting = true;
+    for (const call of hosted.queue) call.cold = true;
+    this.#start(hosted).catch((error: unknown) => {
+      hosted.starting = false;
+      const known = error instanceof BackplaneError ? error : unavailable(hosted.instance, reasonOf(error));
+      this.#loadFailed(hosted, known);
+    });
+  }
+
+  #failQueue(hosted: HostedInstance, error: BackplaneError): void {
+    for (const call of hosted.queue.splice(0)) call.fail(error);
+  }
+
+  #loadFailed(hosted: HostedInstance, error: BackplaneError): void {
+    hosted.loadFailures += 1;
+    hosted.loadError = error;
+    hosted.retryLoadAt = performance.now() + backoffMs(hosted.loadFailures, { baseMs: 50, capMs: 5000 });
+    this.#failQueue(hosted, error);
+  }
+
+  async #start(hosted: HostedInstance): Promise<void> {
+    const { instance } = hosted;
+    const [bundle, prelude] = await Promise.all([instance.loadBundle(), this.#parts.fleet.prelude]);
+    const alone = hosted.strikes.standing() !== "good" || performance.now() < hosted.suspectUntil;
+    const link = await this.#fleet.acquire({
+      group: alone ? `quarantine ${instance.key}` : instance.isolationGroup,
+      quarantine: alone,
+    });
+    if (this.#closed) throw new BackplaneError("shutting_down");
+    const first = hosted.queue[0];
+    if (first === undefined || hosted.releasing) {
+      hosted.starting = false;
+      return;
+    }
+    const cacheName = this.#parts.codeCache.nameOf({
+      code: bundle.code,
+      group: instance.isolationGroup,
+      engine: link.engine,
+      flags: runnerFlags,
+      preludeHash: prelude.hash,
+    });
+    const cache = await this.#parts.codeCache.get(cacheName);
+    if (link.ended || link.leaving) {
+      hosted.starting = false;
+      this.#advance(hosted);
+      return;
+    }
+    link.lastInstance += 1;
+    link.lastUsed = performance.now();
+    const placement: HostedPlacement = {
+      hosted,
+      link,
+      number: link.lastInstance,
+      state: "loading",
+      calls: new Map(),
+      step: undefined,
+      cacheName,
+    };
+    link.placements.set(placement.number, placement);
+    hosted.placement = placement;
+    hosted.starting = false;
+    placement.step = this.#beginStep(placement, first.request, instance.limits.timeoutMs, (error) => {
+      if (placement.state !== "loading") return;
+      if (error !== undefined) {
+        this.#dropPlacement(placement);
+        this.#loadFailed(hosted, error);
+        return;
+      }
+      placement.state = "ready";
+      hosted.loadFailures = 0;
+      hosted.loadError = undefined;
+      this.#advance(hosted);
+    });
+    const environment = Buffer.from(JSON.stringify(instance.guest));
+    const code = Buffer.from(bundle.code);
+    const { memoryMb, cpuMs, concurrency, pendingAbilityCalls, timers, messageBytes, logBytes } = instance.limits;
+    const label: LoadLabel = {
+      limits: { memoryMb, cpuMs, concurrency, pendingAbilityCalls, timers, messageBytes, logBytes },
+      filename: `plugin://${encodeURIComponent(instance.plugin)}@${encodeURIComponent(instance.version)}/main.js`,
+      environmentBytes: environment.length,
+      codeBytes: code.length,
+      cacheBytes: cache?.length ?? 0,
+    };
+    link.send({
+      type: FrameType.load,
+      flags: cache === undefined ? FrameFlag.wantCache : FrameFlag.none,
+      instance: placement.number,
+      call: placement.step.id,
+      aux: Math.max(cpuMs, loadCpuMs),
+      label: JSON.stringify(label),
+      body: cache === undefined ? [environment, code] : [environment, code, cache],
+    });
+  }
+
+  /** `init` or `stop`: a call of its own, with the identity of the one that caused it. */
+  #beginStep(
+    placement: HostedPlacement,
+    cause: Pick<RuntimeCall, "execution" | "context"> | undefined,
+    withinMs: number,
+    ended: (error: BackplaneError | undefined) => void,
+  ): LifecycleStep {
+    placement.link.lastCall += 1;
+    const { plugin } = placement.hosted.instance;
+    const step: LifecycleStep = {
+      id: placement.link.lastCall,
+      execution: cause?.execution ?? ("" as RuntimeCall["execution"]),
+      context: cause?.context,
+      controller: new AbortController(),
+      abilitiesUnderWay: 0,
+      timer: undefined,
+      ended: (error) => {
+        if (placement.step !== step) return;
+        placement.step = undefined;
+        clearTimeout(step.timer);
+        step.controller.abort();
+        ended(error);
+      },
+    };
+    step.timer = setTimeout(
+      () => step.ended(new BackplaneError("deadline_exceeded", { plugin, limit: withinMs })),
+      withinMs,
+    );
+    return step;
+  }
+
+  async #runStop(placement: HostedPlacement): Promise<void> {
+    await new Promise<void>((resolve) => {
+      placement.step = this.#beginStep(placement, undefined, stopHandlerMs, () => resolve());
+      placement.link.send({
+        type: FrameType.release,
+        flags: FrameFlag.runStop,
+        instance: placement.number,
+        call: placement.step.id,
+        aux: placement.hosted.instance.limits.cpuMs,
+      });
+    });
+  }
+
+  // ---- letting go
+
+  async #drain(hosted: HostedInstance[], drainMs: number): Promise<void> {
+    const until = performance.now() + drainMs;
+    const busy = (): boolean =>
+      hosted.some(
+        (one) =>
+          one.queue.length > 0 ||
+          (one.placement?.calls.size ?? 0) > 0 ||
+          [...one.former].some((placement) => placement.calls.size > 0),
+      );
+    while (busy() && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  /** New calls go to a fresh isolate; this one finishes what it has, but not for long. */
+  #retirePlacement(placement: HostedPlacement): void {
+    if (placement.state !== "ready") return;
+    const { hosted } = placement;
+    placement.state = "leaving";
+    if (hosted.placement === placement) hosted.placement = undefined;
+    hosted.former.add(placement);
+    setTimeout(() => {
+      if (placement.state === "leaving") this.#dropPlacement(placement);
+    }, leaveWithinMs).unref();
+  }
+
+  /** The isolate goes now. Calls still in it are lost. */
+  #dropPlacement(placement: HostedPlacement): void {
+    if (placement.state === "gone") return;
+    this.#forgetPlacement(placement);
+    placement.link.send({ type: FrameType.release, instance: placement.number });
+    this.#loseCalls(placement);
+  }
+
+  #forgetPlacement(placement: HostedPlacement): void {
+    const { hosted, link } = placement;
+    placement.state = "gone";
+    link.placements.delete(placement.number);
+    link.former.set(placement.number, hosted);
+    if (link.former.size > 64) link.former.delete(link.former.keys().next().value!);
+    if (hosted.placement === placement) hosted.placement = undefined;
+    hosted.former.delete(placement);
+  }
+
+  /** Calls of a lost isolate: once more where that is harmless, else a typed, retryable error. */
+  #loseCalls(placement: HostedPlacement): void {
+    const { hosted } = placement;
+    placement.step?.ended(runnerLost(hosted.instance));
+    const again: ActiveCall[] = [];
+    for (const call of [...placement.calls.values()]) {
+      const mayRetry =
+        call.request.idempotent && call.retries === 0 && call.stopping === undefined && call.onChunk === undefined;
+      if (mayRetry && !this.#closed && !hosted.releasing && hosted.disabled === undefined) {
+        placement.calls.delete(call.id);
+        call.retries += 1;
+        call.placement = undefined;
+        call.abilitiesUnderWay = 0;
+        again.push(call);
+      } else {
+        call.fail(runnerLost(hosted.instance));
+      }
+    }
+    if (again.length > 0) hosted.queue.unshift(...again);
+    this.#advance(hosted);
+  }
+
+  // ---- frames of a runner
+
+  #take(link: RunnerLink, frame: Frame): void {
+    switch (frame.type) {
+      case FrameType.result:
+      case FrameType.error:
+        this.#ended(link, frame);
+        return;
+      case FrameType.abilityCall:
+        this.#abilityCall(link, frame);
+        return;
+      case FrameType.guestMessage:
+        this.#guestMessage(link, frame);
+        return;
+      case FrameType.chunk: {
+        const call = this.#callOf(link, frame);
+        if (call?.onChunk !== undefined && call.stopping === undefined) call.onChunk(copyOf(frame.body));
+        return;
+      }
+      case FrameType.fault:
+        this.#fault(link, frame);
+        return;
+      case FrameType.codeCache: {
+        const placement = link.placements.get(frame.instance);
+        if (placement !== undefined) this.#parts.codeCache.put(placement.cacheName, copyOf(frame.body));
+        return;
+      }
+    }
+  }
+
+  #placementOf(link: RunnerLink, frame: Frame): HostedPlacement | undefined {
+    if (frame.instance > link.lastInstance || frame.call > link.lastCall) {
+      throw new ProtocolFault(`a frame for instance ${frame.instance}, call ${frame.call}, which never were`);
+    }
+    return link.placements.get(frame.instance);
+  }
+
+  #callOf(link: RunnerLink, frame: Frame): ActiveCall | undefined {
+    return this.#placementOf(link, frame)?.calls.get(frame.call);
+  }
+
+  #ended(link: RunnerLink, frame: Frame): void {
+    const placement = this.#placementOf(link, frame);
+    if (placement === undefined) return;
+    const { instance } = placement.hosted;
+    const usage = decodeUsage(frame.label);
+    if (placement.step?.id === frame.call) {
+      const failed = frame.type === FrameType.error;
+      placement.step.ended(
+        failed
+          ? errorOfGuest(
+              frame.aux === CallFault.threw ? CallFault.loadFailed : frame.aux,
+              readGuestError(frame.body),
+              instance,
+              ["init"],
+            )
+          : undefined,
+      );
+      return;
+    }
+    const call = placement.calls.get(frame.call);
+    if (call === undefined) return;
+    if (frame.type === FrameType.result) {
+      if (call.stopping !== undefined) call.fail(call.stopping, usage);
+      else call.succeed(copyOf(frame.body), usage);
+      return;
+    }
+    if (frame.aux === CallFault.abandoned) this.#retirePlacement(placement);
+    call.fail(errorOfGuest(frame.aux, readGuestError(frame.body), instance, call.request.handler), usage);
+  }
+
+  #abilityCall(link: RunnerLink, frame: Frame): void {
+    const placement = this.#placementOf(link, frame);
+    const owner = this.#ownerOf(placement, frame.call);
+    if (placement === undefined || owner === undefined) return;
+    const { instance } = placement.hosted;
+    if (frame.body.length > instance.limits.messageBytes) {
+      // The guest was told in UTF-16 units; this is the limit in bytes.
+      this.#answer(placement, frame, true, tooLarge(instance));
+      return;
+    }
+    owner.abilitiesUnderWay += 1;
+    if (owner.abilitiesUnderWay > instance.limits.pendingAbilityCalls) {
+      throw new ProtocolFault("more ability calls under way than allowed");
+    }
+    const run = async (): Promise<void> => {
+      let failed = false;
+      let body: Uint8Array | string;
+      try {
+        body = await this.#parts.callbacks.onAbilityCall({
+          context: owner.context,
+          instance,
+          execution: owner.execution,
+          ability: Buffer.from(frame.label).toString("latin1"),
+          args: copyOf(frame.body),
+          get signal() {
+            return owner.signal;
+          },
+        });
+        if (body.length > instance.limits.messageBytes) {
+          failed = true;
+          body = tooLarge(instance);
+        }
+      } catch (error) {
+        failed = true;
+        body = errorForGuest(error);
+      }
+      owner.release();
+      this.#answer(placement, frame, failed, body);
+    };
+    void run();
+  }
+
+  /** Whose ability call or message this is: a call's, or that of `init` or `stop`. */
+  #ownerOf(placement: HostedPlacement | undefined, id: number): AbilityOwner | undefined {
+    const call = placement?.calls.get(id);
+    if (call !== undefined) {
+      return call.stopping === undefined ? new CallOwner(call) : undefined;
+    }
+    const step = placement?.step;
+    return step?.id === id ? new StepOwner(step) : undefined;
+  }
+
+  #answer(placement: HostedPlacement, frame: Frame, failed: boolean, body: Uint8Array | string): void {
+    if (placement.state === "gone") return;
+    placement.link.send({
+      type: FrameType.abilityAnswer,
+      flags: failed ? FrameFlag.failed : FrameFlag.none,
+      instance: placement.number,
+      call: frame.call,
+      aux: frame.aux,
+      body,
+    });
+  }
+
+  #guestMessage(link: RunnerLink, frame: Frame): void {
+    const placement = this.#placementOf(link, frame);
+    const owner = this.#ownerOf(placement, frame.call);
+    if (placement === undefined || owner === undefined) return;
+    const { instance } = placement.hosted;
+    if (frame.body.length > instance.limits.messageBytes) return;
+    this.#safely(() =>
+      this.#parts.callbacks.onGuestMessage({
+        context: owner.context,
+        instance,
+        execution: owner.execution,
+        ability: Buffer.from(frame.label).toString("latin1"),
+        args: copyOf(frame.body),
+      }),
+    );
+  }
+
+  // ---- faults
+
+  #fault(link: RunnerLink, frame: Frame): void {
+    const label = parseLabel<FaultLabel>(frame.label, faultShape);
+    const placement = link.placements.get(frame.instance);
+    const hosted = placement?.hosted ?? link.former.get(frame.instance);
+    if (label.kind === "uncaught") {
+      if (hosted !== undefined) this.#report(hosted, "unhandled_rejection", "plugin_error", guestReason(label.reason));
+      return;
+    }
+    if (placement !== undefined) {
+      this.#forgetPlacement(placement);
+      this.#blame(placement, label);
+      // Cancelled and looping is no strike of its own: the caller asked for the end.
+      if (hosted !== undefined && label.kind === "isolate" && label.code !== "runner_lost") {
+        this.#strike(hosted, StrikeWeight.isolateLost, label.code, label.reason);
+      }
+      this.#loseCalls(placement);
+    }
+    if (label.kind === "poisoned") {
+      if (hosted !== undefined) this.#strike(hosted, StrikeWeight.runnerLost, label.code, label.reason);
+      link.culprit = frame.instance;
+      this.#leaveRunner(link, `poisoned: ${label.reason}`);
+    }
+  }
+
+  /** Ends the calls that are to blame, each with what it had cost. */
+  #blame(placement: HostedPlacement, label: FaultLabel): void {
+    const { instance } = placement.hosted;
+    label.calls.forEach((id, index) => {
+      const cpuMicros = label.cpuMicros[index];
+      const usage: Usage = { cpuMicros: typeof cpuMicros === "number" ? cpuMicros : 0, peakBytes: 0 };
+      if (label.code === "memory_exceeded") usage.peakBytes = instance.limits.memoryMb * 1024 * 1024;
+      const call = placement.calls.get(id);
+      if (call !== undefined) call.fail(errorOfFault(label.code, label.reason, instance, call.request), usage);
+      else if (placement.step?.id === id) {
+        const reason = errorOfFault(label.code, label.reason, instance, {
+          cpuMs: Math.max(loadCpuMs, instance.limits.cpuMs),
+        } as RuntimeCall);
+        placement.step.ended(
+          new BackplaneError("plugin_load_failed", { plugin: instance.plugin, reason: reason.message }),
+        );
+        this.#loadFailed(placement.hosted, reason);
+      }
+    });
+  }
+
+  /** The runner must end, but others may finish first. Their next calls go elsewhere at once. */
+  #leaveRunner(link: RunnerLink, reason: string): void {
+    link.leaving = true;
+    link.endReason = reason;
+    for (const placement of [...link.placements.values()]) {
+      if (placement.state === "loading") this.#dropPlacement(placement);
+      else this.#retirePlacement(placement);
+      if (placement.calls.size === 0) this.#dropPlacement(placement);
+    }
+    if (callsOn(link) === 0) link.kill(reason);
+    else setTimeout(() => link.kill(reason), poisonedWithinMs);
+  }
+
+  /** The process is gone. Finds who was to blame before the calls are dealt with. */
+  #lost(link: RunnerLink): void {
+    const placements = [...link.placements.values()];
+    const working = placements.filter((placement) => placement.calls.size > 0 || placement.step !== undefined);
+    if (!link.retired && !link.leaving) this.#findCulprit(link, working);
+    for (const placement of placements) {
+      this.#forgetPlacement(placement);
+      if (link.culprit === placement.number) this.#failAll(placement);
+      this.#loseCalls(placement);
+    }
+    if (!link.retired) {
+      for (const placement of working) this.#report(placement.hosted, "runner_lost", "runner_lost", link.endReason);
+    }
+  }
+
+  #findCulprit(link: RunnerLink, working: HostedPlacement[]): void {
+    const named = link.placements.get(link.culprit);
+    const culprit = named ?? (working.length === 1 ? working[0] : undefined);
+    if (culprit !== undefined) {
+      link.culprit = culprit.number;
+      this.#strike(culprit.hosted, StrikeWeight.runnerLost, "runner_lost", link.endReason);
+      return;
+    }
+    // Several were at work: each runs alone for a while, so that the next time the culprit is known.
+    for (const { hosted } of working) hosted.suspectUntil = performance.now() + suspectMs;
+  }
+
+  /** Calls of the instance that brought its runner down are not tried again. */
+  #failAll(placement: HostedPlacement): void {
+    for (const call of [...placement.calls.values()]) call.fail(runnerLost(placement.hosted.instance));
+  }
+
+  #strike(hosted: HostedInstance, weight: number, code: string, reason: string): void {
+    const standing = hosted.strikes.add(weight);
+    this.#report(hosted, "strike", code, reason);
+    if (standing !== "disabled" || hosted.disabled !== undefined) return;
+    hosted.disabled = `it broke its limits too often, last: ${code}`;
+    this.#report(hosted, "quarantined", code, hosted.disabled);
+    this.#failQueue(
+      hosted,
+      new BackplaneError("plugin_quarantined", { plugin: hosted.instance.plugin, reason: hosted.disabled }),
+    );
+  }
+
+  #report(hosted: HostedInstance, kind: RuntimeFault["kind"], code: string, reason: string): void {
+    this.#safely(() => this.#parts.callbacks.onFault({ kind, instance: hosted.instance, code, reason }));
+  }
+
+  #safely(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#parts.log("a runtime callback threw", { reason: reasonOf(error) });
+    }
+  }
+
+  // ---- looking after runners
+
+  #look(): void {
+    const now = performance.now();
+    const late = now - this.#lastWatch > watchEveryMs * 4;
+    this.#lastWatch = now;
+    this.#looks += 1;
+    for (const link of this.#fleet.links) {
+      if (!link.isReady || link.leaving) continue;
+      const calls = callsOn(link);
+      if (late) link.lastHeard = now;
+      if (calls > 0) {
+        link.lastUsed = now;
+        this.#checkHealth(link, now);
+      }
+      if ((calls > 0 || this.#looks % 20 === 0) && link.measure() > this.#parts.residentLimitBytes) {
+        link.kill(`it used ${Math.round(link.resident / 1024 / 1024)} MB of memory`);
+      }
+    }
+    if (this.#looks % 20 === 0) {
+      this.#evictIdle(now);
+      this.#fleet.evictIdle(now);
+    }
+  }
+
+  #checkHealth(link: RunnerLink, now: number): void {
+    const silent = now - link.lastHeard;
+    if (silent < this.#parts.wedgedMs / 4) return;
+    if (link.lastPing < link.lastHeard) {
+      link.lastPing = now;
+      link.send({ type: FrameType.ping });
+    } else if (silent > this.#parts.wedgedMs && now - link.lastPing > this.#parts.wedgedMs / 2) {
+      link.kill(`it said nothing for ${Math.round(silent)} ms`);
+    }
+  }
+
+  #evictIdle(now: number): void {
+    let resident = 0;
+    for (const link of this.#fleet.links) resident += link.resident;
+    const idle = [...this.#hosted.values()]
+      .filter((hosted) => hosted.placement?.state === "ready" && hosted.placement.calls.size === 0)
+      .sort((a, b) => a.lastUsed - b.lastUsed);
+    let surplus = resident > this.#parts.memoryBudgetBytes ? Math.ceil(idle.length / 10) : 0;
+    for (const hosted of idle) {
+      if (now - hosted.lastUsed < this.#parts.idleInstanceMs && surplus <= 0) break;
+      surplus -= 1;
+      this.#dropPlacement(hosted.placement!);
+    }
+    for (const [key, hosted] of this.#hosted) {
+      const forgotten = now - hosted.lastUsed > this.#parts.idleInstanceMs + 3_600_000;
+      if (forgotten && hosted.placement === undefined && hosted.queue.length === 0 && hosted.former.size === 0) {
+        this.#hosted.delete(key);
+      }
+    }
+  }
+}
+
+interface AbilityOwner {
+  readonly context: unknown;
+  readonly execution: RuntimeCall["execution"];
+  readonly signal: AbortSignal;
+  abilitiesUnderWay: number;
+  release(): void;
+}
+
+class CallOwner implements AbilityOwner {
+  readonly #call: ActiveCall;
+  readonly #retries: number;
+
+  constructor(call: ActiveCall) {
+    this.#call = call;
+    this.#retries = call.retries;
+  }
+
+  get context(): unknown {
+    return this.#call.request.context;
+  }
+
+  get execution(): RuntimeCall["execution"] {
+    return this.#call.request.execution;
+  }
+
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
+
+  get abilitiesUnderWay(): number {
+    return this.#call.abilitiesUnderWay;
+  }
+
+  set abilitiesUnderWay(count: number) {
+    this.#call.abilitiesUnderWay = count;
+  }
+
+  release(): void {
+    // An answer to an earlier attempt says nothing about this one.
+    if (this.#call.retries === this.#retries) this.#call.abilitiesUnderWay -= 1;
+  }
+}
+
+class StepOwner implements AbilityOwner {
+  readonly #step: LifecycleStep;
+
+  constructor(step: LifecycleStep) {
+    this.#step = step;
+  }
+
+  get context(): unknown {
+    return this.#step.context;
+  }
+
+  get execution(): RuntimeCall["execution"] {
+    return this.#step.execution;
+  }
+
+  get signal(): AbortSignal {
+    return this.#step.controller.signal;
+  }
+
+  get abilitiesUnderWay(): number {
+    return this.#step.abilitiesUnderWay;
+  }
+
+  set abilitiesUnderWay(count: number) {
+    this.#step.abilitiesUnderWay = count;
+  }
+
+  release(): void {
+    this.#step.abilitiesUnderWay -= 1;
+  }
+}
+
+function callsOn(link: RunnerLink): number {
+  let calls = 0;
+  for (const placement of link.placements.values())
+    calls += placement.calls.size + (placement.step === undefined ? 0 : 1);
+  return calls;
+}
+
+function stopError(call: ActiveCall, why: "deadline" | "abort"): BackplaneError {
+  if (why === "abort") return new BackplaneError("cancelled");
+  return new BackplaneError("deadline_exceeded", {
+    plugin: call.hosted.instance.plugin,
+    limit: Math.max(0, Math.round(performance.now() - call.startedAt)),
+  });
+}
+
+function tooLarge(instance: PluginInstance): string {
+  const what = `${instance.limits.messageBytes} bytes for one message`;
+  return errorForGuest(new BackplaneError("limit_exceeded", { plugin: instance.plugin, what }));
+}
+
+/** A small body must not keep a whole read of the socket alive, nor show what else was in it. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.prototype.slice.call(bytes);
+}
+
+function guestReason(text: string): string {
+  const { name, message } = readGuestError(Buffer.from(text));
+  return `${name}: ${message}`.slice(0, 500);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : "unknown";
+}

@@ -1,0 +1,67 @@
+/** A stream as the caller sees it: chunks wait here, and the guest gets credit for as many as were taken. */
+import type { RuntimeOutcome, RuntimeStream } from "../../runtime.ts";
+
+/** Chunks the guest may be ahead of the reader. */
+export const streamWindow = 16;
+
+export interface IsolateStreamOptions {
+  onCredit(chunks: number): void;
+  /** The reader left before the end. */
+  onAbandon(): void;
+}
+
+export class IsolateStream implements RuntimeStream {
+  readonly outcome: Promise<RuntimeOutcome>;
+  readonly #options: IsolateStreamOptions;
+  #chunks: Uint8Array[] = [];
+  #ended = false;
+  #wake: (() => void) | undefined;
+  #taken = 0;
+  #end!: (outcome: RuntimeOutcome) => void;
+
+  constructor(options: IsolateStreamOptions) {
+    this.#options = options;
+    this.outcome = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  /** False when the guest sent more than it had credit for. */
+  push(chunk: Uint8Array): boolean {
+    if (this.#ended) return true;
+    if (this.#chunks.length >= streamWindow * 2) return false;
+    this.#chunks.push(chunk);
+    this.#wake?.();
+    return true;
+  }
+
+  end(outcome: RuntimeOutcome): void {
+    this.#ended = true;
+    this.#end(outcome);
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      for (;;) {
+        const chunk = this.#chunks.shift();
+        if (chunk !== undefined) {
+          this.#taken += 1;
+          if (this.#taken >= streamWindow / 2) {
+            this.#options.onCredit(this.#taken);
+            this.#taken = 0;
+          }
+          yield chunk;
+          continue;
+        }
+        if (this.#ended) return;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = undefined;
+      }
+    } finally {
+      if (!this.#ended) this.#options.onAbandon();
+    }
+  }
+}

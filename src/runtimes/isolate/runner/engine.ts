@@ -1,0 +1,138 @@
+/**
+ * The narrow face of the engine: all that the rest of the runner knows of isolated-vm. An isolate takes batches of
+ * messages and gives back text; no handle of the engine leaves this file, and none is ever given to a guest.
+ */
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import type ivm from "isolated-vm";
+
+export interface EngineOptions {
+  memoryMb: number;
+  /** The engine lost control of this isolate: the process can only end. */
+  onCatastrophe(message: string): void;
+}
+
+export interface EngineIsolate {
+  readonly memoryMb: number;
+  /** Compiles and runs the bundle on the thread pool. Rejects with what the engine said. */
+  load(source: { code: string; filename: string; cache: Uint8Array | undefined }): Promise<void>;
+  /** Runs a batch on the thread pool and resolves with what the guest sends. Rejects when the isolate ended meanwhile. */
+  enter(batch: readonly (number | string)[]): Promise<string>;
+  /** The same on this thread. Throws when the slice ran out or the isolate ended. */
+  enterInline(batch: readonly (number | string)[], sliceMs: number): string;
+  /** Code cache with all functions used so far. */
+  produceCache(): Promise<Uint8Array | undefined>;
+  /** Heap and counted external memory, bytes. */
+  heapBytes(): Promise<number>;
+  /** Time some thread spent in the isolate so far, ms; goes on counting while an entry runs. */
+  busyMs(): number;
+  /** Ends the isolate; a running entry is interrupted where the engine can. */
+  dispose(): void;
+}
+
+export interface Engine {
+  /** Makes a blank isolate with the prelude. Blocks the caller for about a millisecond. */
+  create(options: EngineOptions): EngineIsolate;
+}
+
+type IsolatedVm = typeof ivm;
+
+/** `addon` is the path of isolated-vm's native file. */
+export function createEngine(addon: string, prelude: string): Engine {
+  const native = (createRequire(import.meta.url)(addon) as { ivm: IsolatedVm }).ivm;
+  let preludeCache: ivm.ExternalCopy<ArrayBuffer> | undefined;
+  const origin = { filename: "backplane:prelude" };
+
+  function create(options: EngineOptions): EngineIsolate {
+    const isolate = new native.Isolate({
+      memoryLimit: options.memoryMb,
+      onCatastrophicError: options.onCatastrophe,
+    });
+    const context = isolate.createContextSync();
+    context.global.setSync(seedName, randomBytes(48).toString("base64"));
+    const script = isolate.compileScriptSync(
+      prelude,
+      preludeCache === undefined ? origin : { ...origin, cachedData: preludeCache },
+    );
+    const entries = script.runSync(context, { reference: true }) as unknown as ivm.Reference<Entries>;
+    const enter = entries.getSync("enter", { reference: true }) as unknown as ivm.Reference<Entries["enter"]>;
+    const drain = entries.getSync("drain", { reference: true }) as unknown as ivm.Reference<Entries["drain"]>;
+    entries.release();
+    script.release();
+    if (preludeCache === undefined) {
+      // A second compilation hands back the functions the first run made, so the cache holds those too.
+      const again = isolate.compileScriptSync(prelude, { ...origin, produceCachedData: true });
+      preludeCache = (again as ivm.Script & ivm.CachedDataResult).cachedData;
+      again.release();
+    }
+    let source: { code: string; filename: string } | undefined;
+    let bundleCache: ivm.ExternalCopy<ArrayBuffer> | undefined;
+
+    return {
+      memoryMb: options.memoryMb,
+      async load({ code, filename, cache }) {
+        source = { code, filename };
+        const options: ivm.ScriptInfo = { filename };
+        if (cache !== undefined) {
+          const bytes = cache.buffer.slice(cache.byteOffset, cache.byteOffset + cache.byteLength) as ArrayBuffer;
+          bundleCache = new native.ExternalCopy(bytes, { transferOut: true });
+          options.cachedData = bundleCache;
+        }
+        const compiled = await isolate.compileScript(code, options);
+        // The completion value must not travel: whatever it is, it is turned away by asking for a reference to it.
+        const value = (await compiled.run(context, { reference: true })) as unknown as ivm.Reference<unknown>;
+        value.release();
+        compiled.release();
+        bundleCache?.release();
+        bundleCache = undefined;
+      },
+      enter(batch) {
+        // Both tasks are queued before a thread picks them up: one hand-over, and the drain sees all microtasks done.
+        enter.applyIgnored(undefined, batch as never);
+        return drain.apply(undefined, []) as Promise<string>;
+      },
+      enterInline(batch, sliceMs) {
+        try {
+          enter.applySync(undefined, batch as never, { timeout: sliceMs });
+        } catch (error) {
+          // 0 is the entry's own rejection, see guest/pump.ts.
+          if (error !== 0) throw error;
+        }
+        return drain.applySync(undefined, [], { timeout: sliceMs }) as string;
+      },
+      async produceCache() {
+        if (source === undefined) return undefined;
+        const again = await isolate.compileScript(source.code, { filename: source.filename, produceCachedData: true });
+        const cache = (again as ivm.Script & ivm.CachedDataResult).cachedData;
+        again.release();
+        source = undefined;
+        if (cache === undefined) return undefined;
+        const bytes = new Uint8Array(cache.copy());
+        cache.release();
+        return bytes;
+      },
+      async heapBytes() {
+        const heap = await isolate.getHeapStatistics();
+        return heap.used_heap_size + heap.externally_allocated_size;
+      },
+      busyMs: () => Number(isolate.wallTime) / 1e6,
+      dispose() {
+        try {
+          isolate.dispose();
+        } catch {
+          // It ended by itself before.
+        }
+      },
+    };
+  }
+
+  return { create };
+}
+
+/** The prelude takes it from the global scope at once: an isolate has no randomness of its own. */
+const seedName = "__backplaneSeed";
+
+interface Entries {
+  enter(...batch: (number | string)[]): void;
+  drain(): string;
+}

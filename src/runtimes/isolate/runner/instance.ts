@@ -1,0 +1,472 @@
+/**
+ * One plugin instance in a runner: its isolate, its calls, its inbox. Puts messages into entries, reads what comes out,
+ * counts what it costs, and says when the isolate has to be given up.
+ *
+ * States: `loading` → `ready` → `gone`. An entry is under way or not; messages that come meanwhile wait for the next one.
+ * Longer than most, because these are one state machine.
+ */
+import { CallFault, FrameType } from "../bridge/frame.ts";
+import type { OutgoingFrame } from "../bridge/frame-writer.ts";
+import { encodeUsage, type FaultLabel, type InstanceLimits } from "../bridge/labels.ts";
+import { Inbound, Outbound, type PumpLimits } from "../guest/message-kind.ts";
+import type { CpuMeter } from "./cpu-meter.ts";
+import type { EngineIsolate } from "./engine.ts";
+import type { EntryJob, EntryQueue } from "./entry-queue.ts";
+import { GuestTimers } from "./guest-timers.ts";
+import { type OutboxRecord, readOutbox } from "./outbox.ts";
+
+export interface InstanceOptions {
+  number: number;
+  limits: InstanceLimits;
+  isolate: EngineIsolate;
+  queue: EntryQueue;
+  meter: CpuMeter;
+  send(frame: OutgoingFrame): void;
+  fault(instance: Instance, fault: FaultLabel): void;
+}
+
+interface LiveCall {
+  id: number;
+  budgetMs: number;
+  cpuMs: number;
+  peakBytes: number;
+  cancelBy: number;
+  stream: boolean;
+}
+
+/** Messages one entry takes at most, whatever they cost. */
+const maxBatch = 128;
+/** What an entry should cost at most; batches shrink to it, so that a culprit is not hidden among many. */
+const entryGoalMs = 10;
+/** How long an interrupted isolate may take to stop before the process is given up. */
+const stuckAfterMs = 400;
+/** What describe-error.ts gives is smaller. */
+const maxErrorText = 80_000;
+const abilityName = /^[A-Za-z][\w.]{0,63}$/;
+
+export class Instance implements EntryJob {
+  readonly number: number;
+  readonly limits: InstanceLimits;
+  readonly isolate: EngineIsolate;
+  readonly #options: InstanceOptions;
+  readonly #timers: GuestTimers;
+  readonly #calls = new Map<number, LiveCall>();
+  /** Ability call → call. */
+  readonly #abilities = new Map<number, number>();
+  #inbox: (number | string)[] = [];
+  #queued = false;
+  #loading: (() => Promise<void>) | undefined;
+  #entry: { startedAt: number; busyBefore: number; calls: LiveCall[]; cpuMs: number; done: () => void } | undefined;
+  #busySeen = 0;
+  #gone = false;
+  #disposedAt = 0;
+  #stuck = false;
+  #messageCostMs = 1;
+  #backgroundMs = 0;
+  #heapBytes = 0;
+  #heapAt = 0;
+  #uncaught = 0;
+  /** Live calls that were cancelled. */
+  #cancelled = 0;
+  callsDone = 0;
+
+  constructor(options: InstanceOptions) {
+    this.#options = options;
+    this.number = options.number;
+    this.limits = options.limits;
+    this.isolate = options.isolate;
+    this.#timers = new GuestTimers({
+      max: options.limits.timers,
+      onDue: (timers) => this.#post(Inbound.timers, 0, 0, timers.join(","), ""),
+    });
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** Something of it wants watching: an entry, or a call that should have stopped. */
+  get busy(): boolean {
+    return this.#entry !== undefined || this.#disposedAt !== 0 || (this.#cancelled > 0 && !this.#gone);
+  }
+
+  get liveCalls(): number {
+    return this.#calls.size;
+  }
+
+  // ---- from the hub
+
+  load(
+    call: number,
+    source: { code: string; filename: string; cache: Uint8Array | undefined; environment: string; budgetMs: number },
+  ): void {
+    const limits: PumpLimits = {
+      pendingAbilityCalls: this.limits.pendingAbilityCalls,
+      timers: this.limits.timers,
+      messageBytes: this.limits.messageBytes,
+      logBytes: this.limits.logBytes,
+      outboxBytes: this.#outboxBytes,
+    };
+    this.#begin(call, source.budgetMs, false);
+    this.#loading = () => this.isolate.load(source);
+    this.#post(Inbound.load, call, 0, source.environment, JSON.stringify(limits));
+  }
+
+  call(id: number, options: { label: string; args: string; budgetMs: number; stream: boolean }): void {
+    this.#backgroundMs = 0;
+    this.#begin(id, options.budgetMs, options.stream);
+    this.#post(Inbound.call, id, options.stream ? 1 : 0, options.label, options.args);
+  }
+
+  cancel(id: number, graceMs: number): void {
+    const call = this.#calls.get(id);
+    if (call === undefined || call.cancelBy !== 0) return;
+    call.cancelBy = performance.now() + graceMs;
+    this.#cancelled += 1;
+    this.#post(Inbound.cancel, id, 0, "", "");
+  }
+
+  answer(id: number, ability: number, failed: boolean, body: string): void {
+    if (this.#abilities.get(ability) !== id) return;
+    this.#abilities.delete(ability);
+    this.#post(Inbound.answer, id, ability, failed ? "1" : "", body);
+  }
+
+  credit(id: number, chunks: number): void {
+    if (this.#calls.get(id)?.stream) this.#post(Inbound.credit, id, chunks, "", "");
+  }
+
+  stop(id: number, budgetMs: number): void {
+    this.#begin(id, budgetMs, false);
+    this.#post(Inbound.stop, id, 0, "", "");
+  }
+
+  // ---- entries
+
+  startEntry(done: () => void): void {
+    this.#queued = false;
+    if (this.#gone || this.#inbox.length === 0) {
+      done();
+      return;
+    }
+    const size = Math.max(1, Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs))) * 5;
+    const batch = this.#inbox.length <= size ? this.#inbox : this.#inbox.slice(0, size);
+    this.#inbox = batch === this.#inbox ? [] : this.#inbox.slice(size);
+    const entry = {
+      startedAt: performance.now(),
+      busyBefore: this.isolate.busyMs(),
+      calls: this.#callsIn(batch),
+      cpuMs: 0,
+      done,
+    };
+    this.#busySeen = entry.busyBefore;
+    this.#entry = entry;
+    const load = this.#loading;
+    this.#loading = undefined;
+    const run = load === undefined ? this.isolate.enter(batch) : this.#loadThenEnter(load, batch);
+    run.then(
+      (text) => this.#finish(batch.length / 5, text),
+      (error: unknown) => this.#ended(error),
+    );
+  }
+
+  async #loadThenEnter(load: () => Promise<void>, batch: (number | string)[]): Promise<string> {
+    try {
+      await load();
+    } catch (error) {
+      if (this.#gone || isDisposed(error)) throw error;
+      this.#loadFailed(batch[1] as number, error);
+      throw error;
+    }
+    return this.isolate.enter(batch);
+  }
+
+  /** The bundle does not compile, or threw while it ran. */
+  #loadFailed(call: number, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const stack = error instanceof Error ? (error.stack ?? "") : "";
+    const body = JSON.stringify({
+      name: error instanceof Error ? error.name.slice(0, 100) : "Error",
+      message: message.slice(0, 4000),
+      stack: stack.slice(0, 8000),
+    });
+    const live = this.#calls.get(call);
+    if (live !== undefined) this.#endCall(live, FrameType.error, CallFault.loadFailed, body);
+    this.dispose();
+  }
+
+  #finish(messages: number, text: string): void {
+    const entry = this.#entry!;
+    this.account();
+    this.#entry = undefined;
+    entry.done();
+    if (this.#gone) {
+      this.#disposedAt = 0;
+      return;
+    }
+    this.#charge(entry);
+    this.#messageCostMs += (Math.max(0.02, entry.cpuMs / messages) - this.#messageCostMs) * 0.2;
+    if (text.length > this.#outboxBytes + (this.limits.concurrency + 1) * (this.limits.messageBytes + 10_000)) {
+      this.#giveUp("limit_exceeded", "bytes sent at once", entry.calls);
+      return;
+    }
+    const fine = typeof text === "string" && readOutbox(text, (record) => this.#take(record));
+    if (!fine && !this.#gone) this.#giveUp("limit_exceeded", "messages the platform understands", entry.calls);
+    if (this.#gone) return;
+    this.#sampleHeap();
+    if (this.#inbox.length > 0) this.#enqueue();
+  }
+
+  /** The isolate ended during the entry: we ended it, or its heap limit did. */
+  #ended(error: unknown): void {
+    const entry = this.#entry;
+    this.account();
+    this.#entry = undefined;
+    this.#disposedAt = 0;
+    entry?.done();
+    if (this.#gone) return;
+    if (entry !== undefined) this.#charge(entry);
+    this.#giveUp("memory_exceeded", error instanceof Error ? error.message : "ended", entry?.calls ?? []);
+  }
+
+  /** Adds what the running entry cost since the last look. Returns the time inside since then, ms. */
+  account(): number {
+    const entry = this.#entry;
+    if (entry === undefined) return 0;
+    let busy: number;
+    try {
+      busy = this.isolate.busyMs();
+    } catch {
+      return 0;
+    }
+    const inside = Math.max(0, busy - this.#busySeen);
+    this.#busySeen = busy;
+    entry.cpuMs += inside * this.#options.meter.share;
+    return inside;
+  }
+
+  /** Looks whether the running entry is past what its calls may cost. Called every few milliseconds. */
+  watch(now: number): void {
+    if (this.#disposedAt !== 0) {
+      if (!this.#stuck && now - this.#disposedAt > stuckAfterMs) {
+        this.#stuck = true;
+        this.#options.fault(this, {
+          kind: "poisoned",
+          code: "cpu_exceeded",
+          reason: "code that cannot be interrupted",
+          ...blame([]),
+        });
+      }
+      return;
+    }
+    const entry = this.#entry;
+    if (this.#gone) return;
+    if (entry === undefined) {
+      this.#abandon(now);
+      return;
+    }
+    let left = Number.NEGATIVE_INFINITY;
+    let cancelled = entry.calls.length > 0;
+    for (const call of entry.calls) {
+      left = Math.max(left, call.budgetMs - call.cpuMs - entry.cpuMs);
+      if (call.cancelBy === 0 || now < call.cancelBy) cancelled = false;
+    }
+    if (entry.calls.length === 0) left = this.limits.cpuMs - this.#backgroundMs - entry.cpuMs;
+    if (left >= 0 && !cancelled) {
+      this.#abandon(now);
+      return;
+    }
+    this.#charge(entry);
+    if (left < 0) this.#giveUp("cpu_exceeded", `${Math.round(entry.cpuMs)} ms in one entry`, entry.calls);
+    else this.#giveUp("runner_lost", "went on after it was cancelled", entry.calls);
+  }
+
+  /** Ends calls that were cancelled, wait for something, and did not react. */
+  #abandon(now: number): void {
+    if (this.#cancelled === 0) return;
+    for (const call of this.#calls.values()) {
+      if (call.cancelBy === 0 || now < call.cancelBy || this.#entry?.calls.includes(call)) continue;
+      this.#endCall(call, FrameType.error, CallFault.abandoned, '{"name":"AbortError","message":"cancelled"}');
+    }
+  }
+
+  /** The engine lost the isolate; its thread is parked for good. */
+  catastrophe(message: string): void {
+    const outOfMemory = message.includes("memory");
+    const calls = this.#entry?.calls ?? [...this.#calls.values()];
+    this.#gone = true;
+    this.#timers.close();
+    this.#options.fault(this, {
+      kind: "poisoned",
+      code: outOfMemory ? "memory_exceeded" : "cpu_exceeded",
+      reason: message.slice(0, 200),
+      ...blame(calls),
+    });
+  }
+
+  dispose(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#timers.close();
+    this.#inbox = [];
+    if (this.#entry !== undefined) this.#disposedAt = performance.now();
+    this.isolate.dispose();
+  }
+
+  // ---- what comes out
+
+  #take(record: OutboxRecord): void {
+    const { kind, id, aux, body } = record;
+    if (this.#gone) return;
+    switch (kind) {
+      case Outbound.ability:
+        if (!this.#calls.has(id)) return;
+        if (!abilityName.test(record.name)) {
+          this.#giveUp("limit_exceeded", "messages the platform understands", []);
+          return;
+        }
+        if (this.#abilities.size >= this.limits.pendingAbilityCalls) {
+          this.#giveUp("limit_exceeded", "pending ability calls", [this.#calls.get(id)!]);
+          return;
+        }
+        this.#abilities.set(aux, id);
+        this.#options.send({
+          type: FrameType.abilityCall,
+          instance: this.number,
+          call: id,
+          aux,
+          label: record.name,
+          body,
+        });
+        return;
+      case Outbound.message:
+        if (!abilityName.test(record.name)) return;
+        this.#options.send({ type: FrameType.guestMessage, instance: this.number, call: id, label: record.name, body });
+        return;
+      case Outbound.chunk:
+        if (this.#calls.get(id)?.stream) {
+          this.#options.send({ type: FrameType.chunk, instance: this.number, call: id, body });
+        }
+        return;
+      case Outbound.timer:
+        if (!this.#timers.set(aux, id)) this.#giveUp("limit_exceeded", "timers", []);
+        return;
+      case Outbound.clearTimer:
+        this.#timers.clear(aux);
+        return;
+      case Outbound.uncaught:
+        this.#uncaught += 1;
+        if (this.#uncaught <= 20) {
+          this.#options.fault(this, {
+            kind: "uncaught",
+            code: "plugin_error",
+            reason: body.slice(0, 1500),
+            calls: [id],
+            cpuMicros: [0],
+          });
+        }
+        return;
+      case Outbound.result:
+      case Outbound.error: {
+        const call = this.#calls.get(id);
+        if (call === undefined) return;
+        if (kind === Outbound.result && tooLarge(body, this.limits.messageBytes)) {
+          const message = `${this.limits.messageBytes} bytes for one message`;
+          this.#endCall(call, FrameType.error, CallFault.limit, JSON.stringify({ name: "Error", message }));
+        } else {
+          const text = kind === Outbound.error && body.length > maxErrorText ? '{"message":"too large"}' : body;
+          this.#endCall(call, kind === Outbound.result ? FrameType.result : FrameType.error, aux, text);
+        }
+        return;
+      }
+      default:
+        this.#giveUp("limit_exceeded", "messages the platform understands", []);
+    }
+  }
+
+  #endCall(call: LiveCall, type: typeof FrameType.result | typeof FrameType.error, aux: number, body: string): void {
+    this.#calls.delete(call.id);
+    this.callsDone += 1;
+    if (call.cancelBy !== 0) this.#cancelled -= 1;
+    if (this.#abilities.size > 0) {
+      for (const [ability, owner] of this.#abilities) if (owner === call.id) this.#abilities.delete(ability);
+    }
+    this.#options.send({
+      type,
+      instance: this.number,
+      call: call.id,
+      aux,
+      label: encodeUsage({ cpuMicros: call.cpuMs * 1000, peakBytes: Math.max(call.peakBytes, this.#heapBytes) }),
+      body,
+    });
+  }
+
+  #giveUp(code: FaultLabel["code"], reason: string, calls: readonly LiveCall[]): void {
+    if (this.#gone) return;
+    this.dispose();
+    this.#options.fault(this, { kind: "isolate", code, reason, ...blame(calls) });
+  }
+
+  // ---- small steps
+
+  #begin(id: number, budgetMs: number, stream: boolean): void {
+    this.#calls.set(id, { id, budgetMs, cpuMs: 0, peakBytes: this.#heapBytes, cancelBy: 0, stream });
+  }
+
+  #post(kind: number, id: number, aux: number, a: string, b: string): void {
+    if (this.#gone) return;
+    this.#inbox.push(kind, id, aux, a, b);
+    if (this.#entry === undefined) this.#enqueue();
+  }
+
+  #enqueue(): void {
+    if (this.#queued) return;
+    this.#queued = true;
+    this.#options.queue.add(this);
+  }
+
+  #callsIn(batch: readonly (number | string)[]): LiveCall[] {
+    const found = new Set<LiveCall>();
+    for (let i = 0; i < batch.length; i += 5) {
+      const call = this.#calls.get(batch[i + 1] as number);
+      if (call !== undefined) found.add(call);
+      else if (batch[i] === Inbound.timers) for (const live of this.#calls.values()) found.add(live);
+    }
+    return [...found];
+  }
+
+  #charge(entry: { calls: LiveCall[]; cpuMs: number }): void {
+    if (entry.calls.length === 0) this.#backgroundMs += entry.cpuMs;
+    for (const call of entry.calls) call.cpuMs += entry.cpuMs / entry.calls.length;
+  }
+
+  #sampleHeap(): void {
+    const now = performance.now();
+    if (now - this.#heapAt < 100) return;
+    this.#heapAt = now;
+    this.isolate.heapBytes().then(
+      (bytes) => {
+        this.#heapBytes = bytes;
+        for (const call of this.#calls.values()) call.peakBytes = Math.max(call.peakBytes, bytes);
+      },
+      () => {},
+    );
+  }
+
+  get #outboxBytes(): number {
+    return Math.max(1_000_000, this.limits.messageBytes * 2);
+  }
+}
+
+function tooLarge(text: string, bytes: number): boolean {
+  return text.length > bytes || (text.length * 3 > bytes && Buffer.byteLength(text) > bytes);
+}
+
+function blame(calls: readonly LiveCall[]): Pick<FaultLabel, "calls" | "cpuMicros"> {
+  const named = calls.slice(0, 200);
+  return { calls: named.map((call) => call.id), cpuMicros: named.map((call) => Math.round(call.cpuMs * 1000)) };
+}
+
+function isDisposed(error: unknown): boolean {
+  return error instanceof Error && /dispos/i.test(error.message);
+}

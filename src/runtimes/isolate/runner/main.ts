@@ -1,0 +1,55 @@
+/**
+ * Entry of a runner process. fd 3 is the socket to the hub, fd 4 takes the last words of the stall watch; the path of the
+ * engine's native file is the only argument. Everything else comes by frames.
+ */
+import { Socket } from "node:net";
+import { constants, setPriority } from "node:os";
+import { Worker } from "node:worker_threads";
+import { FrameParser } from "../bridge/frame-parser.ts";
+import { FrameWriter } from "../bridge/frame-writer.ts";
+import { Runner } from "./runner.ts";
+import { StallSlot, stallSlots } from "./stall-slots.ts";
+
+const [addon, stallMs] = process.argv.slice(2);
+
+/** `process.exit` never returns while an isolate is stuck. */
+function end(): void {
+  process.kill(process.pid, "SIGKILL");
+}
+
+try {
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+} catch {
+  // Not every system lets us; the hub reports the wall as down.
+}
+
+const slots = new Int32Array(new SharedArrayBuffer(stallSlots * Int32Array.BYTES_PER_ELEMENT));
+const isTypeScript = import.meta.url.endsWith(".ts");
+const watch = new Worker(new URL(isTypeScript ? "./stall-watch.ts" : "./stall-watch.js", import.meta.url), {
+  workerData: { slots, stallMs: Number(stallMs), parent: process.ppid },
+  execArgv: [],
+  resourceLimits: { maxOldGenerationSizeMb: 16 },
+});
+watch.unref();
+watch.on("error", end);
+watch.on("exit", end);
+
+const socket = new Socket({ fd: 3, readable: true, writable: true });
+socket.on("error", end);
+socket.on("close", end);
+process.on("uncaughtException", (error) => {
+  process.stderr.write(`${error.stack ?? error.message}\n`);
+  end();
+});
+
+const runner = new Runner({
+  addon: addon!,
+  writer: new FrameWriter(socket),
+  beat(active) {
+    Atomics.add(slots, StallSlot.beats, 1);
+    const now = active ? 1 : 0;
+    if (Atomics.exchange(slots, StallSlot.active, now) !== now && active) Atomics.notify(slots, StallSlot.active);
+  },
+});
+const parser = new FrameParser("hub");
+socket.on("data", (chunk: Buffer) => parser.push(chunk, (frame) => runner.handle(frame)));

@@ -1,0 +1,42 @@
+/**
+ * Worker thread of a runner. Ends the process when its main thread stands still while there is work, and when the hub is
+ * gone: neither can be done by a thread that hangs. Says which instance was being entered on the main thread, on fd 4.
+ */
+import { writeSync } from "node:fs";
+import { workerData } from "node:worker_threads";
+import { StallSlot } from "./stall-slots.ts";
+
+const { slots, stallMs, parent } = workerData as { slots: Int32Array; stallMs: number; parent: number };
+const periodMs = 20;
+
+let seen = Atomics.load(slots, StallSlot.beats);
+let still = 0;
+let lastLook = performance.now();
+
+for (;;) {
+  const active = Atomics.load(slots, StallSlot.active) === 1;
+  if (active) Atomics.wait(slots, StallSlot.never, 0, periodMs);
+  else Atomics.wait(slots, StallSlot.active, 0, 1000);
+  if (process.ppid !== parent) end("the hub is gone");
+  const now = performance.now();
+  // When this thread itself was late, the whole machine was: that proves nothing about the main thread.
+  const onTime = now - lastLook < periodMs * 3;
+  lastLook = now;
+  const beats = Atomics.load(slots, StallSlot.beats);
+  if (!active || beats !== seen) still = 0;
+  else if (onTime) still += periodMs;
+  seen = beats;
+  const inline = Atomics.load(slots, StallSlot.inlineInstance);
+  if (still >= (inline === 0 ? stallMs : Math.min(stallMs, 150)))
+    end(`the main thread stood still for ${still} ms`, inline);
+}
+
+function end(reason: string, instance = 0): never {
+  try {
+    writeSync(4, `${JSON.stringify({ reason, instance })}\n`);
+  } catch {
+    // Nobody reads any more.
+  }
+  process.kill(process.pid, "SIGKILL");
+  throw new Error("ended");
+}
