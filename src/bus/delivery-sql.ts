@@ -238,16 +238,26 @@ function toClaimed(row: RawDelivery & { org: string; consumer: string }): Claime
   };
 }
 
-/** A worker takes over rows a relay has claimed as `from`; rows whose claim has lapsed meanwhile are not in the answer. */
+/** A row that a relay claimed under the name `claim`. */
+export interface ClaimRef {
+  claim: string;
+  organization: string;
+  id: number;
+}
+
+/** A worker takes over what relays have claimed; rows whose claim has lapsed meanwhile are not in the answer. */
 export async function takeDeliveries(
   store: Store,
-  options: { from: string; ids: readonly [string, number][]; owner: string; leaseMs: number },
+  options: { refs: readonly ClaimRef[]; owner: string; leaseMs: number },
 ): Promise<ClaimedRow[]> {
-  const { from, ids, owner, leaseMs } = options;
+  const refs = JSON.stringify(
+    options.refs.map(({ claim, organization, id }) => ({ c: claim, o: organization, i: id })),
+  );
   const result = await sql<RawDelivery & { org: string; consumer: string }>`
     with taken as (
-      update deliveries d set claimed_by = ${owner}, claimed_until = now() + ${leaseMs}::float8 * interval '1 millisecond', attempts = attempts + 1
-      from ${refs(ids)} where d.organization_id = v.o and d.id = v.i and d.claimed_by = ${from} and d.claimed_until > now()
+      update deliveries d set claimed_by = ${options.owner}, claimed_until = now() + ${options.leaseMs}::float8 * interval '1 millisecond', attempts = attempts + 1
+      from json_to_recordset(${refs}::text::json) as v(c text, o text, i bigint)
+      where d.organization_id = v.o and d.id = v.i and d.claimed_by = v.c and d.claimed_until > now()
       returning d.*
     )
     select d.organization_id as org, d.consumer, ${deliveryColumns}
@@ -315,9 +325,6 @@ interface Fenced {
 
 const fences = (items: readonly Fenced[]): RawBuilder<unknown> =>
   sql`json_to_recordset(${JSON.stringify(items.map((s) => ({ o: s.organization, i: s.id, a: s.attempts })))}::text::json) as v(o text, i bigint, a int)`;
-
-const refs = (ids: readonly [string, number][]): RawBuilder<unknown> =>
-  sql`json_to_recordset(${JSON.stringify(ids.map(([o, i]) => ({ o, i })))}::text::json) as v(o text, i bigint)`;
 
 /** Gives relayed claims back, for when they could not be handed on. */
 export async function unclaimDeliveries(store: Store, from: string): Promise<void> {

@@ -9,7 +9,9 @@
 import {
   AckPolicy,
   type Consumer,
+  type ConsumerMessages,
   type JetStreamClient,
+  type JsMsg,
   jetstream,
   jetstreamManager,
   RetentionPolicy,
@@ -48,7 +50,8 @@ interface WorkMessage {
 }
 
 const idsPerMessage = 25;
-const messagesPerPull = 20;
+const messagesPerPull = 40;
+const pullMs = 2000;
 const nanos = 1_000_000;
 const connectTimeoutMs = 2000;
 
@@ -58,6 +61,7 @@ export class JetStreamRelay implements Relay {
   readonly #stopping = new AbortController();
   #connection: NatsConnection | undefined;
   #client: JetStreamClient | undefined;
+  #pull: ConsumerMessages | undefined;
   #ready = false;
   #loop: Promise<void> = Promise.resolve();
 
@@ -142,27 +146,38 @@ export class JetStreamRelay implements Relay {
     while (this.connected) {
       await intake.waitForRoom(idsPerMessage);
       if (!this.connected) return;
-      const messages = await consumer.fetch({
-        max_messages: Math.min(messagesPerPull, Math.floor(intake.room / idsPerMessage)),
-        expires: 1000,
-      });
-      const pulled: { work: WorkMessage; ack: () => void }[] = [];
+      const most = Math.min(messagesPerPull, Math.floor(intake.room / idsPerMessage));
+      const messages = await consumer.fetch({ max_messages: most, expires: pullMs, bind: true });
+      this.#pull = messages;
+      const arrived: JsMsg[] = [];
+      let taking: Promise<void> = Promise.resolve();
+      let busy = false;
       for await (const message of messages) {
-        pulled.push({ work: message.json<WorkMessage>(), ack: () => message.ack() });
-        // Take what is there at once instead of waiting for the pull to fill up.
-        if (messages.getPending() === 0 || messages.getReceived() >= 1) await this.#take(pulled.splice(0), intake);
+        arrived.push(message);
+        if (busy) continue;
+        // What arrives while a statement runs is taken together by the next one.
+        busy = true;
+        taking = this.#take(arrived, intake).finally(() => {
+          busy = false;
+        });
+        taking.catch(() => messages.stop());
       }
-      if (this.#connection?.isClosed()) return;
+      await taking;
     }
   }
 
-  async #take(pulled: { work: WorkMessage; ack: () => void }[], intake: Intake): Promise<void> {
-    for (const { work, ack } of pulled) {
+  /** Takes all rows the messages stand for, then confirms them: from there on the lease in the database protects the work. */
+  async #take(arrived: JsMsg[], intake: Intake): Promise<void> {
+    const { store, nodeId, leaseMs } = this.#o;
+    while (arrived.length > 0) {
+      const messages = arrived.splice(0);
+      const refs = messages.flatMap((message) => {
+        const { claim, ids } = message.json<WorkMessage>();
+        return ids.map(([organization, id]) => ({ claim, organization, id }));
+      });
       const claimedAt = performance.now();
-      const { store, nodeId, leaseMs } = this.#o;
-      const rows = await takeDeliveries(store, { from: work.claim, ids: work.ids, owner: nodeId, leaseMs });
-      intake.admit(rows, claimedAt);
-      ack();
+      intake.admit(await takeDeliveries(store, { refs, owner: nodeId, leaseMs }), claimedAt);
+      for (const message of messages) message.ack();
     }
   }
 
@@ -186,6 +201,7 @@ export class JetStreamRelay implements Relay {
   /** No more pulls; what was taken is the worker's. */
   async stopTaking(): Promise<void> {
     this.#stopping.abort();
+    await this.#pull?.close();
   }
 
   async close(): Promise<void> {
