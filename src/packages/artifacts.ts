@@ -41,6 +41,7 @@ export interface Artifacts {
 }
 
 const chunkBytes = 512 * 1024;
+const markUsedMs = 3_600_000;
 
 export function createArtifacts({ store, cacheDir, cacheBytes = 512 * 1024 * 1024 }: ArtifactsOptions): Artifacts {
   const loading = new Map<string, Promise<PackageFiles>>();
@@ -49,10 +50,10 @@ export function createArtifacts({ store, cacheDir, cacheBytes = 512 * 1024 * 102
   async function load(address: ArtifactAddress): Promise<PackageFiles> {
     const file = cacheFile(address.digest);
     const cached = await readCapped(file);
-    const fromCache = cached && (await verified(cached, address.digest));
+    const fromCache = cached && (await verified(cached.bytes, address.digest));
     if (fromCache) {
       // The time of use, for pruning; a read-only folder is no reason to fail.
-      await utimes(file, new Date(), new Date()).catch(() => {});
+      if (Date.now() - cached.usedMs > markUsedMs) await utimes(file, new Date(), new Date()).catch(() => {});
       return fromCache;
     }
     const archive = await readChunks(store.db, address);
@@ -174,10 +175,10 @@ async function readChunks(db: Db | Tx, { organization, digest }: ArtifactAddress
   return size === row.size ? Buffer.concat(chunks) : undefined;
 }
 
-async function readCapped(file: string): Promise<Uint8Array | undefined> {
+async function readCapped(file: string): Promise<{ bytes: Uint8Array; usedMs: number } | undefined> {
   try {
-    const { size } = await stat(file);
-    return size <= packageLimits.archiveBytes ? await readFile(file) : undefined;
+    const { size, mtimeMs } = await stat(file);
+    return size <= packageLimits.archiveBytes ? { bytes: await readFile(file), usedMs: mtimeMs } : undefined;
   } catch {
     return undefined;
   }

@@ -175,3 +175,17 @@ test("only the folder's own tsconfig.json counts", async () => {
   assert.deepEqual(plain.warnings, []);
   assert.match((await bundlePlugin({ dir: `${folder.dir}/own`, entrypoint: "index.ts" })).code, /own:1/);
 });
+
+test("sloppy code of npm packages is bundled as it is, also for an author with a strict tsconfig.json", async () => {
+  for (const config of [undefined, JSON.stringify({ compilerOptions: { strict: true } })]) {
+    await using folder = await pluginFolder({
+      ...(config !== undefined && { "tsconfig.json": config }),
+      "index.ts": `import sloppy from "sloppy"; export default { sloppy };`,
+      "node_modules/sloppy/package.json": JSON.stringify({ name: "sloppy" }),
+      "node_modules/sloppy/index.js":
+        "implied = 010; module.exports = implied + (function () { return this === undefined ? 100 : 0; })();",
+    });
+    const { code } = await bundlePlugin({ dir: folder.dir, entrypoint: "index.ts" });
+    assert.equal(JSON.stringify(definitionOf(code)), '{"sloppy":8}');
+  }
+});

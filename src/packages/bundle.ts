@@ -70,8 +70,7 @@ async function settingsFor({ dir, entrypoint }: BundleOptions) {
     failed(`the entrypoint ${entrypoint} is outside the plugin's folder`);
   }
   if (!(await stat(entry)).isFile()) failed(`the entrypoint ${entrypoint} is not a file`);
-  const tsconfig = join(root, "tsconfig.json");
-  const hasTsconfig = (await stat(tsconfig).catch(() => undefined))?.isFile() ?? false;
+  const hasTsconfig = (await stat(join(root, "tsconfig.json")).catch(() => undefined))?.isFile() ?? false;
 
   return {
     stdin: {
@@ -103,10 +102,9 @@ async function settingsFor({ dir, entrypoint }: BundleOptions) {
     logLevel: "silent",
     logLimit: 50,
     logOverride: { "unsupported-dynamic-import": "error" },
-    // A tsconfig above the folder would make the output depend on where the folder lies.
-    ...(hasTsconfig
-      ? { tsconfig }
-      : { tsconfigRaw: { compilerOptions: { strict: true, useDefineForClassFields: true } } }),
+    // A tsconfig above the folder would make the output depend on where the folder lies. The folder's own is left for
+    // esbuild to find: named here, its `strict` would hold for the sloppy code of npm packages too.
+    ...(hasTsconfig ? {} : { tsconfigRaw: {} }),
     plugins: [supplyPluginApi(), refuseForeignImports()],
   } satisfies BuildOptions;
 }

@@ -98,7 +98,7 @@ function readCode(files: PackageFiles, entrypoint: string | undefined): { code?:
 /** Compiles without running, with the same engine that will run it. */
 function checkScript(code: string, path: string): void {
   try {
-    new Script(code, { filename: "package", importModuleDynamically: undefined as never });
+    new Script(code, { filename: "package" });
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : "it is nested too deeply";
     const line = /^package:(\d+)/.exec(error instanceof Error ? (error.stack ?? "") : "")?.[1];

@@ -68,7 +68,7 @@ async function readManifestFile(dir: string): Promise<Manifest> {
     const message = `plugin.json has ${formatBytes(bytes.byteLength)}; at most ${formatBytes(packageLimits.manifestBytes)} are taken.`;
     throw manifestError(basename(dir), [{ path: "$", message }]);
   }
-  const { manifest, faults } = parseManifest(bytes.toString("utf8"), { file: "plugin.json" });
+  const { manifest, faults } = parseManifest(new TextDecoder().decode(bytes), { file: "plugin.json" });
   if (!manifest || faults.length > 0) throw manifestError(basename(dir), faults);
   return manifest;
 }

@@ -46,27 +46,41 @@ test("packing equal folders twice gives equal bytes", async () => {
   assert.notEqual((await packPlugin(two.dir)).digest, first.digest);
 });
 
-test("the packed manifest reads back as itself, whatever dialect the folder's was in", async () => {
-  await using folder = await pluginFolder({
-    "index.ts": "export default {}",
-    "plugin.json": JSON.stringify({
-      id: "io.twilio.sms",
-      name: "Twilio",
+const dialects = {
+  "Made Open, on disk": {
+    type: "connector",
+    permissions: ["network:outbound:graph.microsoft.com", "event:publish:connector.*"],
+    configSchema: { type: "object", properties: { clientId: { type: "string" } }, required: ["clientId"] },
+  },
+  "Made Open, SDK": {
+    type: "connector",
+    permissions: { network: ["api.twilio.com"] },
+    config: [{ key: "sid", type: "string", label: "SID" }],
+  },
+  MLEbotics: {
+    capabilities: ["notification"],
+    permissions: ["network:outbound", "read:org"],
+    config: [{ key: "token", type: "string", label: "Token", required: true }],
+  },
+  canonical: greeterManifest,
+};
+
+for (const [dialect, fields] of Object.entries(dialects)) {
+  test(`the manifest packed from ${dialect} reads back as itself`, async () => {
+    const source = {
+      ...fields,
+      id: "mlebotics/slack-notifier",
+      name: "Notifier",
       version: "1.0.0",
-      type: "channel",
       entrypoint: "./index.ts",
-      permissions: ["network:inbound", "network:outbound:api.twilio.com"],
-      configSchema: {
-        type: "object",
-        properties: { token: { type: "string", format: "secret", hosts: ["api.twilio.com"] } },
-      },
-    }),
+    };
+    await using folder = await pluginFolder({ "index.ts": "export default {}", "plugin.json": JSON.stringify(source) });
+    const { manifest, files } = await packPlugin(folder.dir);
+    const again = parseManifest(Buffer.from(files.get("plugin.json")!).toString());
+    assert.deepEqual(again.faults, []);
+    assert.deepEqual(again.manifest, manifest);
   });
-  const { manifest, files } = await packPlugin(folder.dir);
-  const again = parseManifest(Buffer.from(files.get("plugin.json")!).toString());
-  assert.deepEqual(again.faults, []);
-  assert.deepEqual(again.manifest, manifest);
-});
+}
 
 test("faults of the manifest name field and line, before anything is bundled", async () => {
   await using folder = await pluginFolder({

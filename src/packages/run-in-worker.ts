@@ -16,7 +16,7 @@ export type WorkerFailure = "timeout" | "memory" | "crash";
 export type WorkerOutcome<T> = { ok: true; value: T } | { ok: false; failure: WorkerFailure; cause?: unknown };
 
 const maxRunning = 2;
-const maxWaiting = 64;
+const maxWaiting = 16;
 let running = 0;
 const waiting: (() => void)[] = [];
 
