@@ -78,7 +78,7 @@ function guardedClient(client: DriverClient, names: StatementNames): object {
   return {
     processID: client.processID,
     async query(text: string, values: unknown[]) {
-      const config: QueryConfig = { text, values };
+      const config: QueryConfig = { text, values: values.map(withoutNul) };
       const name = names.nameOf(text);
       if (name !== undefined) config.name = name;
       const before = last;
@@ -95,6 +95,11 @@ function guardedClient(client: DriverClient, names: StatementNames): object {
     },
     release: (discard?: boolean) => client.release(discard),
   };
+}
+
+/** PostgreSQL's text holds no NUL; what an outsider sends must not turn into a database error. */
+function withoutNul(value: unknown): unknown {
+  return typeof value === "string" && value.includes("\0") ? value.replaceAll("\0", "\ufffd") : value;
 }
 
 async function mapped<T>(work: () => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@ export interface JsonInput {
   readonly [jsonInput]: true;
 }
 
-/** A value for a jsonb column. `undefined` becomes JSON `null`; NUL characters, which jsonb refuses, become U+FFFD. */
+/** A value for a jsonb column. `undefined` becomes JSON `null`; NUL characters and lone surrogates, which jsonb refuses, become U+FFFD. */
 export function json(value: unknown): RawBuilder<JsonInput> {
   return sql<JsonInput>`${jsonText(value)}::jsonb`;
 }
@@ -29,8 +29,10 @@ export function jsonRows<Column extends string>(
 /** JSON text that jsonb takes. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value) ?? "null";
-  // jsonb holds no NUL. An escaped backslash before `u0000` is text, not a NUL: the pairs are consumed together.
-  return text.includes("\\u0000")
-    ? text.replace(/\\(u0000|.)/g, (pair, rest) => (rest === "u0000" ? "\\ufffd" : pair))
-    : text;
+  // JSON.stringify escapes surrogates only when they stand alone.
+  if (!text.includes("\\u0000") && !text.includes("\\ud")) return text;
+  // A backslash before `u0000` may itself be escaped, and then it is text: pairs are consumed together.
+  return text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (pair, rest: string) =>
+    rest.length > 1 ? "\\ufffd" : pair,
+  );
 }

@@ -55,15 +55,23 @@ export function storeContract(driver: ContractDriver): void {
       ]);
     });
 
-    proves("keeps any JSON value, and replaces the NUL character that jsonb refuses", async (store) => {
-      const value = { text: "a\u0000b \\u0000 \\\\u0000 \u2028 \ud83d\ude00", list: [true, null, 1.5e300], "": {} };
-      await store.db
-        .insertInto("settings")
-        .values({ key: "k", value: json(value) })
-        .execute();
-      const row = await store.db.selectFrom("settings").select("value").executeTakeFirstOrThrow();
-      assert.deepEqual(row.value, { ...value, text: "a\ufffdb \\u0000 \\\\u0000 \u2028 \ud83d\ude00" });
-    });
+    proves(
+      "keeps any JSON value; the NUL characters and lone surrogates that SQL refuses become U+FFFD",
+      async (store) => {
+        const text = "\\u0000 \\\\u0000 \\ud800 \u2028 \ud83d\ude00";
+        const value = { text: `a\0b\ud800c\udc00${text}`, list: [true, null, 1.5e300], "": {} };
+        await store.db
+          .insertInto("settings")
+          .values({ key: "k\0", value: json(value) })
+          .execute();
+        const row = await store.db
+          .selectFrom("settings")
+          .select(["key", "value"])
+          .where("key", "=", "k\0")
+          .executeTakeFirstOrThrow();
+        assert.deepEqual(row, { key: "k\ufffd", value: { ...value, text: `a\ufffdb\ufffdc\ufffd${text}` } });
+      },
+    );
 
     proves("inserts many rows from one parameter", async (store) => {
       const rows = Array.from({ length: 1000 }, (_, n) => ({ id: `org-${n}`, name: `Name ${n}` }));
