@@ -7,7 +7,8 @@ import { asOrganizationId } from "../base/brands.ts";
 import { openTestStore } from "../store/test-store.ts";
 import { createArtifacts } from "./artifacts.ts";
 import { inspectPackage } from "./inspect-package.ts";
-import { bundledOrganization, createPackages, type PackagesOptions } from "./packages.ts";
+import { bundledOrganization } from "./package-records.ts";
+import { createPackages, type PackagesOptions } from "./packages.ts";
 import { greeterManifest } from "./plugin-folder.fixture.ts";
 import { packageEntries, tgz } from "./tar.fixture.ts";
 

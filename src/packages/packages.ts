@@ -18,27 +18,14 @@ import {
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { type ConsentItem, consentOf } from "../policy/consent.ts";
-import { json } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { writeArchive } from "./archive.ts";
 import type { Artifacts } from "./artifacts.ts";
+import { bundledOrganization, type PackageVersion, toVersion, writeVersion } from "./package-records.ts";
 import { readPackage } from "./read-package.ts";
 import type { PackageFiles } from "./read-tar.ts";
 
-/** Owner of what is the hub's own. */
-export const bundledOrganization: OrganizationId = asOrganizationId("*");
-
-/** One published version. Its code: `artifacts.loadBundle({ organization: catalog, digest, entrypoint: manifest.entrypoint })`. */
-export interface PackageVersion {
-  id: PluginId;
-  version: string;
-  digest: Digest;
-  manifest: Manifest;
-  /** Who published it: the organisation itself, or `*`. */
-  catalog: OrganizationId;
-  publishedBy: string;
-  publishedAt: Date;
-}
+export { bundledOrganization, type PackageVersion };
 
 export interface PublishedPackage extends PackageVersion {
   permissions: ConsentItem[];
@@ -229,74 +216,6 @@ export function createPackages({ store, artifacts, onPublished }: PackagesOption
       publishedAt,
     };
   }
-}
-
-interface PackageRow {
-  organization_id: string;
-  plugin_id: string;
-  version: string;
-  digest: string;
-  manifest: unknown;
-  published_by: string;
-  published_at: Date;
-}
-
-interface NewVersion {
-  organization: OrganizationId;
-  manifest: Manifest;
-  digest: Digest;
-  actor: string;
-  replace: boolean;
-}
-
-async function writeVersion(
-  tx: Tx,
-  { organization, manifest, digest, actor, replace }: NewVersion,
-): Promise<{ row: PackageRow; created: boolean }> {
-  const inserted = await tx
-    .insertInto("packages")
-    .values({
-      organization_id: organization,
-      plugin_id: manifest.id,
-      version: manifest.version,
-      digest,
-      manifest: json(manifest),
-      published_by: actor,
-    })
-    .onConflict((on) => on.doNothing())
-    .returningAll()
-    .executeTakeFirst();
-  if (inserted) return { row: inserted, created: true };
-  const present = await tx
-    .selectFrom("packages")
-    .selectAll()
-    .where("organization_id", "=", organization)
-    .where("plugin_id", "=", manifest.id)
-    .where("version", "=", manifest.version)
-    .executeTakeFirstOrThrow();
-  if (present.digest === digest) return { row: present, created: false };
-  if (!replace) throw new BackplaneError("package_exists", { plugin: manifest.id, version: manifest.version });
-  const replaced = await tx
-    .updateTable("packages")
-    .set({ digest, manifest: json(manifest), published_by: actor, published_at: sql<Date>`now()` })
-    .where("organization_id", "=", organization)
-    .where("plugin_id", "=", manifest.id)
-    .where("version", "=", manifest.version)
-    .returningAll()
-    .executeTakeFirstOrThrow();
-  return { row: replaced, created: true };
-}
-
-function toVersion(row: PackageRow): PackageVersion {
-  return {
-    id: asPluginId(row.plugin_id),
-    version: row.version,
-    digest: asDigest(row.digest),
-    manifest: row.manifest as Manifest,
-    catalog: asOrganizationId(row.organization_id),
-    publishedBy: row.published_by,
-    publishedAt: row.published_at,
-  };
 }
 
 /** Without a range: the highest stable version, or else the highest pre-release. */
