@@ -8,22 +8,32 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.
 import formats from "ajv-formats";
 import { isObject } from "../base/json.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
-import { dottedPath, type Fault } from "./path.ts";
+import { dottedPath, type Fault, type Segment } from "./path.ts";
 import { type CostBudget, CostExceeded, patternFault, safeRegExp, spend } from "./safe-pattern.ts";
 import { guardSchema } from "./schema-guard.ts";
 import { schemaFaults } from "./schema-sentences.ts";
 
+export interface ValidateOptions {
+  /** What is missing is no fault: the value may be completed later. */
+  partial?: boolean;
+  /** Fields (`auth.token`, `accounts.*.key`) whose value is not looked at, only whether there is one. */
+  unseen?: ReadonlySet<string>;
+}
+
 export interface CompiledSchema {
   /** Faults of `value`, at most 50; empty when it is valid. Never throws, never changes `value`. */
-  validate(value: unknown): FieldError[];
+  validate(value: unknown, options?: ValidateOptions): FieldError[];
 }
 
 export const valueCaps = {
   bytes: 1024 * 1024,
   depth: 64,
+  /** Values × subschemas. */
   work: 20_000_000,
-  budget: 50_000_000,
-  allErrorsNodes: 2000,
+  /** Steps of patterns and ticks, see safe-pattern.ts. */
+  budget: 20_000_000,
+  /** Values × subschemas up to which all errors are collected instead of the first. */
+  allErrors: 20_000,
   formatLength: 2048,
 } as const;
 
@@ -83,45 +93,46 @@ export function compilePluginSchema(schema: Record<string, unknown>): CompiledSc
 }
 
 function build(schema: Record<string, unknown>, cost: number, recursive: boolean): CompiledSchema {
-  if (recursive) markReferences(schema);
+  markTicks(schema, recursive);
   const budget: CostBudget = { left: valueCaps.budget };
   const compile = (allErrors: boolean): ValidateFunction => createAjv(allErrors, budget).compile(schema);
-  const first = compile(true);
+  const thorough = compile(true);
   let brief: ValidateFunction | undefined;
   return {
-    validate(value) {
+    validate(value, { partial = false, unseen } = {}) {
       const size = measure(value);
       if (typeof size === "string") return [{ path: "$", message: size }];
-      if (size * Math.max(cost, 1) > valueCaps.work)
+      const work = size * Math.max(cost, 1);
+      if (work > valueCaps.work)
         return [{ path: "$", message: "The value is too large to be checked against this schema; send less at once." }];
       budget.left = valueCaps.budget;
       // All errors of a huge value would be more than anyone reads, and more than memory should hold.
-      let run = first;
-      if (size > valueCaps.allErrorsNodes) {
+      let run = thorough;
+      if (work > valueCaps.allErrors && !partial && unseen === undefined) {
         brief ??= compile(false);
         run = brief;
       }
       try {
         if (run(value) === true) return [];
-        return schemaFaults(run.errors ?? [], { value }).map((fault) => ({
-          path: dottedPath(fault.path),
-          message: fault.message,
-        }));
+        return schemaFaults(run.errors ?? [], { value })
+          .filter((fault) => !(partial && fault.missing))
+          .filter((fault) => fault.missing || !unseen?.has(starPath(fault.path)))
+          .map((fault) => ({ path: dottedPath(fault.path), message: fault.message }));
       } catch (error) {
         const tooCostly = error instanceof CostExceeded || error instanceof RangeError;
-        return [
-          {
-            path: "$",
-            message: tooCostly
-              ? "The value is too costly to check against this schema; send less or simplify it."
-              : "The value cannot be checked against this schema.",
-          },
-        ];
+        const message = tooCostly
+          ? "The value is too costly to check against this schema; send less or simplify it."
+          : "The value cannot be checked against this schema.";
+        return [{ path: "$", message }];
       } finally {
         run.errors = null;
       }
     },
   };
+}
+
+function starPath(path: readonly Segment[]): string {
+  return path.map((segment) => (typeof segment === "number" ? "*" : segment)).join(".");
 }
 
 function createAjv(allErrors: boolean, budget: CostBudget): Ajv2020 {
@@ -133,8 +144,9 @@ function createAjv(allErrors: boolean, budget: CostBudget): Ajv2020 {
     meta: false,
     validateSchema: false,
     inlineRefs: false,
+    ownProperties: true,
     addUsedSchema: false,
-    code: { regExp: safeRegExp(budget) },
+    code: { regExp: safeRegExp(budget), optimize: false },
   });
   for (const name of [
     "date",
@@ -180,13 +192,19 @@ function createAjv(allErrors: boolean, budget: CostBudget): Ajv2020 {
 
 const tick = "x-backplane-tick";
 
-/** A schema that refers back to itself may visit a value exponentially often: each visit through a reference is paid for. */
-function markReferences(node: unknown): void {
-  if (Array.isArray(node)) for (const item of node) markReferences(item);
-  else if (isObject(node)) {
-    for (const item of Object.values(node)) markReferences(item);
-    if (typeof node["$ref"] === "string") node[tick] = true;
+/**
+ * What may be visited far more often than there are values is paid for at each visit: references of a schema that refers
+ * back to itself, and the branches of choices, each of which leaves an error behind.
+ */
+function markTicks(node: unknown, recursive: boolean): void {
+  if (Array.isArray(node)) for (const item of node) markTicks(item, recursive);
+  if (!isObject(node)) return;
+  for (const [keyword, item] of Object.entries(node)) {
+    markTicks(item, recursive);
+    const branches = keyword === "contains" ? [item] : keyword === "anyOf" || keyword === "oneOf" ? item : [];
+    if (Array.isArray(branches)) for (const branch of branches) if (isObject(branch)) branch[tick] = true;
   }
+  if (recursive && typeof node["$ref"] === "string") node[tick] = true;
 }
 
 function withoutRootNames(schema: Record<string, unknown>): Record<string, unknown> {

@@ -12,7 +12,6 @@ import { didYouMean } from "./near-miss.ts";
 import { clip, type Fault, type Segment } from "./path.ts";
 import { parsePermission } from "./permissions.ts";
 import { pluginIdFault } from "./plugin-id.ts";
-import { isMissing } from "./schema-sentences.ts";
 import { secretFaults, secretFields } from "./secret-fields.ts";
 
 type Raw = Record<string, unknown>;
@@ -210,8 +209,7 @@ function defaults(raw: Raw): Fault[] {
         message: "A secret may not have a default: it would stand in the manifest for all to read.",
       });
   }
-  for (const fault of compilePluginSchema(configSchema).validate(defaultConfig)) {
-    if (isMissing(fault)) continue;
+  for (const fault of compilePluginSchema(configSchema).validate(defaultConfig, { partial: true })) {
     faults.push({
       path: ["defaultConfig"],
       message: `${fault.path === "$" ? "" : `\`${fault.path}\`: `}${fault.message}`,

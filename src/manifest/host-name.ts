@@ -43,7 +43,10 @@ function plainHostFault(text: string): string | undefined {
     if (text === suffix || text.endsWith(`.${suffix}`))
       return `\`${clip(text)}\` is a name of a local network; name a public host`;
   }
-  if (text.includes("xn--") && domainToASCII(domainToUnicode(text)) !== text) return "it is not valid punycode";
+  if (labels.some((label) => label.startsWith("xn--"))) {
+    const shown = domainToUnicode(text);
+    if (shown.includes("xn--") || domainToASCII(shown) !== text) return "it is not valid punycode";
+  }
   const { domain, publicSuffix } = parse(text, { allowPrivateDomains: true });
   if (domain === null) {
     return publicSuffix === text && (labels.length > 1 || /^[a-z]{2,}$/.test(text))

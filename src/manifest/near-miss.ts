@@ -2,13 +2,15 @@
 
 /** Compares without case, `_`, `-` and spaces first, then by edit distance (a swap counts one). */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
-  if (word.length === 0 || word.length > 128) return undefined;
+  if (word.length === 0 || word.length > 64) return undefined;
   const plain = (text: string): string => text.toLowerCase().replace(/[_\s-]/g, "");
   const target = plain(word);
   let best: string | undefined;
   let bestDistance = Math.min(3, Math.floor(target.length / 3)) + 1;
+  let tried = 0;
   for (const candidate of known) {
-    if (candidate === word) continue;
+    if (candidate === word || candidate.length > 128) continue;
+    if (++tried > 200) break;
     const other = plain(candidate);
     if (other === target) return candidate;
     if (Math.abs(other.length - target.length) >= bestDistance) continue;

@@ -11,6 +11,7 @@ import { canonical } from "./dialects/canonical.ts";
 import type { Dialect, DialectName, DialectReading } from "./dialects/dialect.ts";
 import { madeOpen, madeOpenSdk } from "./dialects/made-open.ts";
 import { mlebotics } from "./dialects/mlebotics.ts";
+import { vivified } from "./dialects/vivified.ts";
 import { dottedPath, type Fault, type Segment } from "./path.ts";
 import { schemaFaults } from "./schema-sentences.ts";
 import { readSourceText } from "./source-text.ts";
@@ -34,7 +35,7 @@ export interface ParsedManifest {
 
 const maxFaults = 100;
 /** The first that recognises a manifest reads it. */
-const dialects: readonly Dialect[] = [madeOpenSdk, mlebotics, madeOpen, canonical];
+const dialects: readonly Dialect[] = [vivified, madeOpenSdk, mlebotics, madeOpen, canonical];
 
 /** `source` is text (faults then have line and column) or a value such as JSON gives. Never throws. */
 export function parseManifest(source: unknown, options: ParseManifestOptions = {}): ParsedManifest {
@@ -123,7 +124,6 @@ function misplaced(name: string): string | undefined {
     allowed_domains: "Ask for each host in `permissions`, as `network:outbound:<host>`.",
     allowedDomains: "Ask for each host in `permissions`, as `network:outbound:<host>`.",
     instructionTemplate: "Write it in `contributes.instructions`.",
-    health_check: "Write it in `health`.",
     default_config: "Write it in `defaultConfig`.",
     config_schema: "Write it in `configSchema`.",
     scripts: "Nothing runs at installation; remove it.",

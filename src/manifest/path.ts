@@ -42,4 +42,6 @@ export interface Fault {
   path: readonly Segment[];
   message: string;
   at?: "key";
+  /** Something is not there, rather than wrong. */
+  missing?: true;
 }

@@ -20,11 +20,11 @@ import {
 export const schemaCaps = {
   bytes: 64 * 1024,
   depth: 40,
-  subschemas: 2000,
+  subschemas: 500,
   /** Subschemas after every local reference is written out once. */
-  expanded: 4000,
+  expanded: 1000,
   patternLength: 512,
-  patterns: 64,
+  patterns: 32,
   nameLength: 128,
 } as const;
 
@@ -45,29 +45,42 @@ export function guardSchema(schema: unknown): SchemaReport {
   if (size !== undefined) return { ...none, faults: [{ path: [], message: size }] };
   if (!isObject(schema))
     return { ...none, faults: [{ path: [], message: 'A schema must be an object; write `{"type": "object"}`.' }] };
+  let own: Record<string, unknown>;
+  try {
+    // A copy has each subschema once: an object used in two places would be counted as one.
+    own = JSON.parse(JSON.stringify(schema)) as Record<string, unknown>;
+  } catch {
+    return { ...none, faults: [{ path: [], message: "A schema must be plain JSON." }] };
+  }
   const walk = new Walk();
-  walk.schema(schema, []);
-  const refs = walk.faults.length > 0 ? none : resolve(schema, walk);
+  walk.schema(own, []);
+  const refs = walk.faults.length > 0 ? none : resolve(own, walk);
   return { faults: [...walk.faults, ...refs.faults], cost: refs.cost, recursive: refs.recursive };
 }
 
-/** Own prototype-changing names, depth and bytes, without recursion. */
+/** Prototype-changing names, depth and bytes, without recursion and no further than the cap. */
 function sizeFault(root: unknown): string | undefined {
+  const tooLarge = `A schema may have at most ${schemaCaps.bytes} bytes.`;
   const open: [unknown, number][] = [[root, 1]];
   let bytes = 0;
   for (let item = open.pop(); item !== undefined; item = open.pop()) {
     const [value, depth] = item;
     if (depth > schemaCaps.depth) return `A schema may be nested at most ${schemaCaps.depth} levels deep.`;
-    bytes += typeof value === "string" ? value.length + 2 : 6;
-    if (typeof value === "object" && value !== null) {
-      for (const key of Object.keys(value)) {
+    bytes += typeof value === "string" ? value.length + 2 : 2;
+    if (Array.isArray(value)) {
+      if (bytes + value.length * 2 > schemaCaps.bytes) return tooLarge;
+      for (const child of value) open.push([child, depth + 1]);
+    } else if (isObject(value)) {
+      for (const key in value) {
+        if (!Object.hasOwn(value, key)) continue;
         if (key === "__proto__" || key === "constructor" || key === "prototype")
           return `A schema may not use the name \`${key}\`; choose another.`;
-        bytes += key.length + 3;
-        open.push([(value as Record<string, unknown>)[key], depth + 1]);
+        bytes += key.length + 4;
+        if (bytes > schemaCaps.bytes) return tooLarge;
+        open.push([value[key], depth + 1]);
       }
     }
-    if (bytes > schemaCaps.bytes) return `A schema may have at most ${schemaCaps.bytes} bytes.`;
+    if (bytes > schemaCaps.bytes) return tooLarge;
   }
   return undefined;
 }

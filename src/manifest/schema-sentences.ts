@@ -15,32 +15,25 @@ export interface SentenceOptions {
 export function schemaFaults(errors: readonly ErrorObject[], options: SentenceOptions): Fault[] {
   const faults: Fault[] = [];
   const seen = new Set<string>();
+  // Errors of single branches only confuse beside "matches none of".
+  const choices = errors
+    .filter((error) => error.keyword === "anyOf" || error.keyword === "oneOf")
+    .slice(0, 200)
+    .map((error) => `${error.schemaPath}/`);
   for (const error of errors) {
     if (faults.length >= (options.limit ?? 50)) break;
-    if (error.keyword === "if" || error.keyword === "propertyNames" || insideChoice(error, errors)) continue;
+    if (
+      error.keyword === "if" ||
+      error.keyword === "propertyNames" ||
+      choices.some((choice) => error.schemaPath.startsWith(choice))
+    )
+      continue;
     const fault = toFault(error, options);
     const key = JSON.stringify(fault);
     if (!seen.has(key)) faults.push(fault);
     seen.add(key);
   }
   return faults;
-}
-
-const missing = " is missing; add it.";
-
-/** Whether a fault only says that something is missing: such a config may be completed later. */
-export function isMissing(fault: { message: string }): boolean {
-  return fault.message.endsWith(missing);
-}
-
-/** Errors of single branches only confuse beside "matches none of". */
-function insideChoice(error: ErrorObject, errors: readonly ErrorObject[]): boolean {
-  return errors.some(
-    (other) =>
-      (other.keyword === "anyOf" || other.keyword === "oneOf") &&
-      other !== error &&
-      error.schemaPath.startsWith(`${other.schemaPath}/`),
-  );
 }
 
 function toFault(error: ErrorObject, { value, special }: SentenceOptions): Fault {
@@ -55,7 +48,8 @@ function toFault(error: ErrorObject, { value, special }: SentenceOptions): Fault
     case "required":
       return {
         path: [...path, String(params["missingProperty"])],
-        message: `\`${clip(String(params["missingProperty"]))}\`${missing}`,
+        missing: true,
+        message: `\`${clip(String(params["missingProperty"]))}\` is missing; add it.`,
       };
     case "additionalProperties":
     case "unevaluatedProperties": {

@@ -4,7 +4,6 @@ import { isObject } from "../base/json.ts";
 import type { FieldError } from "../errors/error.ts";
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import { describePermission } from "../manifest/permissions.ts";
-import { isMissing } from "../manifest/schema-sentences.ts";
 import { secretFields } from "../manifest/secret-fields.ts";
 import { missingGrants } from "./consent.ts";
 
@@ -52,10 +51,11 @@ export function configFaults(
   config: unknown,
   { masked = false }: { masked?: boolean } = {},
 ): FieldError[] {
-  const faults = compilePluginSchema(manifest.configSchema).validate(configWithDefaults(manifest, config));
-  if (!masked || faults.length === 0) return faults;
-  const secrets = new Set(secretFields(manifest.configSchema).map((secret) => secret.field));
-  return faults.filter((fault) => isMissing(fault) || !secrets.has(fault.path.replace(/\[\d+\]/g, ".*")));
+  const unseen = masked ? new Set(secretFields(manifest.configSchema).map((secret) => secret.field)) : undefined;
+  return compilePluginSchema(manifest.configSchema).validate(
+    configWithDefaults(manifest, config),
+    unseen === undefined ? {} : { unseen },
+  );
 }
 
 /** The organisation's config over `defaultConfig` over the `default`s of the schema; objects are merged, lists are not. */

@@ -6,6 +6,8 @@ import { describePermission, parsePermission, type Risk } from "../manifest/perm
 import { secretFields } from "../manifest/secret-fields.ts";
 import { permits } from "./permits.ts";
 
+export { describePermission };
+
 type Asked = Pick<Manifest, "permissions" | "optionalPermissions">;
 
 export interface ConsentItem {
