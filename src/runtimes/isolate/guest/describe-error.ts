@@ -10,6 +10,8 @@ export interface DescribedError {
 
 const caps = { name: 100, message: 4_000, code: 100, stack: 8_000 } as const;
 
+const absurd = 1_000_000;
+
 /** JSON of the error: never throws, never more than about 50 KB. */
 export function describeError(error: unknown): string {
   const described: DescribedError = { name: "Error", message: "" };
@@ -25,7 +27,7 @@ export function describeError(error: unknown): string {
     } else if (typeof error === "symbol") {
       described.message = "a symbol was thrown";
     } else {
-      described.message = cut(`${error as string}`, caps.message);
+      described.message = text(typeof error === "string" ? error : `${error as number}`, caps.message) ?? "";
     }
   } catch {
     // A getter or proxy trap of the thrown thing threw: what was read so far has to do.
@@ -38,7 +40,9 @@ export function describeError(error: unknown): string {
 }
 
 function text(value: unknown, cap: number): string | undefined {
-  if (typeof value === "string") return cut(value, cap);
+  // Cutting a text that was built from many pieces first joins them all: not for one that is absurd.
+  if (typeof value === "string")
+    return value.length > absurd ? `a text of ${value.length} characters` : cut(value, cap);
   if (typeof value === "number" || typeof value === "boolean") return `${value}`;
   return undefined;
 }

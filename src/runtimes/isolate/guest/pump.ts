@@ -67,7 +67,7 @@ export function createPump(
   let definition: object | undefined;
   let outbox = "";
   let outboxLeft = 0;
-  let keep: unknown;
+  const held = emptyTable<unknown>();
 
   const calls = emptyTable<GuestCall>();
   const abilities = emptyTable<PendingAbility>();
@@ -220,18 +220,19 @@ export function createPump(
 
   function serialise(call: GuestCall, value: unknown): string | undefined {
     let body: string | undefined;
+    // Not worth the memory of a second copy.
+    const huge = typeof value === "string" && value.length > limits.messageBytes;
     try {
-      body = stringify(value) as string | undefined;
+      if (!huge) body = stringify(value) as string | undefined;
     } catch (error) {
       endWithError(call, CallFault.resultInvalid, error);
       return undefined;
     }
-    if (body === undefined) return "null";
-    if (body.length > limits.messageBytes) {
+    if (huge || (body !== undefined && body.length > limits.messageBytes)) {
       endWithError(call, CallFault.limit, fault("limit_exceeded", `${limits.messageBytes} bytes for one message`));
       return undefined;
     }
-    return body;
+    return body ?? "null";
   }
 
   function contextOf(call: GuestCall, execution: Record<string, unknown>): object {
@@ -439,7 +440,7 @@ export function createPump(
   function enter(...batch: (number | string)[]): void {
     // isolated-vm copies the first rejection nobody handled, which runs its getters outside every limit. So the first
     // one is always ours.
-    keep = rejectedWithZero();
+    held["rejection"] = rejectedWithZero();
     outboxLeft = limits.outboxBytes;
     for (let i = 0; i + 4 < batch.length; i += 5) {
       try {
@@ -457,7 +458,7 @@ export function createPump(
   }
 
   function drain(): string {
-    keep = undefined;
+    held["rejection"] = undefined;
     const text = outbox;
     outbox = "";
     return text;

@@ -18,6 +18,12 @@ export class CpuMeter {
     return this.#lastProcess.user + this.#lastProcess.system;
   }
 
+  /** CPU of all threads but this one since the start, ms. */
+  get poolMs(): number {
+    const { user, system } = this.#lastProcess;
+    return (user + system - this.#lastThread.user - this.#lastThread.system) / 1000;
+  }
+
   /** `insideMs`: time spent inside all isolates on pool threads since the last sample. */
   sample(insideMs: number): void {
     const whole = process.cpuUsage();

@@ -38,8 +38,11 @@ interface LiveCall {
 const maxBatch = 128;
 /** What an entry should cost at most; batches shrink to it, so that a culprit is not hidden among many. */
 const entryGoalMs = 10;
-/** How long an interrupted isolate may take to stop before the process is given up. */
+/** How long an interrupted isolate may take to stop before the process is given up, and how much CPU each thread may use. */
 const stuckAfterMs = 400;
+const stuckCpuMs = 150;
+/** The same, however little CPU the machine gave us. */
+const stuckAnywayMs = 3000;
 /** What describe-error.ts gives is smaller. */
 const maxErrorText = 80_000;
 const abilityName = /^[A-Za-z][\w.]{0,63}$/;
@@ -60,6 +63,7 @@ export class Instance implements EntryJob {
   #busySeen = 0;
   #gone = false;
   #disposedAt = 0;
+  #poolMsAtDispose = 0;
   #stuck = false;
   #messageCostMs = 1;
   #backgroundMs = 0;
@@ -248,7 +252,10 @@ export class Instance implements EntryJob {
   /** Looks whether the running entry is past what its calls may cost. Called every few milliseconds. */
   watch(now: number): void {
     if (this.#disposedAt !== 0) {
-      if (!this.#stuck && now - this.#disposedAt > stuckAfterMs) {
+      const since = now - this.#disposedAt;
+      const cpuMs = this.#options.meter.poolMs - this.#poolMsAtDispose;
+      const overdue = since > stuckAfterMs && cpuMs > stuckCpuMs * Math.max(1, this.#options.queue.active);
+      if (!this.#stuck && (overdue || since > stuckAnywayMs)) {
         this.#stuck = true;
         this.#options.fault(this, {
           kind: "poisoned",
@@ -309,7 +316,10 @@ export class Instance implements EntryJob {
     this.#gone = true;
     this.#timers.close();
     this.#inbox = [];
-    if (this.#entry !== undefined) this.#disposedAt = performance.now();
+    if (this.#entry !== undefined) {
+      this.#disposedAt = performance.now();
+      this.#poolMsAtDispose = this.#options.meter.poolMs;
+    }
     this.isolate.dispose();
   }
 

@@ -235,7 +235,7 @@ export class Runner {
       work = true;
       instance.watch(now);
     }
-    if (inside > 0) this.#meter.sample(inside);
+    if (inside > 0 || this.#leaving.size > 0) this.#meter.sample(inside);
     if (this.#looks % heartbeatEvery === 0) this.#heartbeat();
     this.#restful = work ? 0 : this.#restful + 1;
     if (this.#restful > restAfter) {
