@@ -84,7 +84,7 @@ test("every kind of tampering is found, and named by its entry", async (t) => {
     ["a removed first entry", sql`delete from audit_log where seq = 1`, 1],
     [
       "a removed entry, the later ones moved up",
-      sql`with gone as (delete from audit_log where seq = 5) update audit_log set seq = 5 where seq = 6`,
+      sql`do $$ begin delete from audit_log where seq = 5; update audit_log set seq = 5 where seq = 6; end $$`,
       5,
     ],
     ["two swapped entries", sql`update audit_log a set seq = 100 + a.seq where a.seq in (2, 3)`, 2],
