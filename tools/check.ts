@@ -27,7 +27,11 @@ const staticChecks = [
   { name: "types: hub", command: "tsc", args: ["--noEmit", "-p", "tsconfig.json"] },
   { name: "types: guest", command: "tsc", args: ["--noEmit", "-p", "tsconfig.guest.json"] },
   { name: "types: plugins", command: "tsc", args: ["--noEmit", "-p", "tsconfig.plugins.json"] },
-  { name: "lint and format", command: "biome", args: ["check", "--diagnostic-level=warn", "--max-diagnostics=60", "."] },
+  {
+    name: "lint and format",
+    command: "biome",
+    args: ["check", "--diagnostic-level=warn", "--max-diagnostics=60", "."],
+  },
 ];
 
 function runStaticCheck(check: (typeof staticChecks)[number]): Promise<void> {
@@ -51,8 +55,17 @@ function runStaticCheck(check: (typeof staticChecks)[number]): Promise<void> {
 }
 
 function testFiles(): string[] {
-  const patterns = ["src/**/*.test.ts", "plugin-api/**/*.test.ts", "plugins/**/*.test.ts", "test/**/*.test.ts", "bench/**/*.test.ts", "tools/**/*.test.ts"];
-  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root, exclude: ["**/node_modules/**", "**/fixtures/**"] }));
+  const patterns = [
+    "src/**/*.test.ts",
+    "plugin-api/**/*.test.ts",
+    "plugins/**/*.test.ts",
+    "test/**/*.test.ts",
+    "bench/**/*.test.ts",
+    "tools/**/*.test.ts",
+  ];
+  const files = patterns.flatMap((pattern) =>
+    globSync(pattern, { cwd: root, exclude: ["**/node_modules/**", "**/fixtures/**"] }),
+  );
   return files
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .sort()
@@ -97,13 +110,19 @@ async function runTests(files: string[], concurrency: number): Promise<void> {
     const file = event.file ? relative(root, event.file) : "?";
     failures.push(`${file}: ${event.name}`);
     const error = event.details.error as Error & { cause?: unknown };
-    const cause = error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.cause ?? error.message);
-    console.log(`FAIL  ${file}: ${event.name} (${Math.round(event.details.duration_ms)} ms)\n${String(cause).replace(/^/gm, "      ")}`);
+    const cause =
+      error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : (error.cause ?? error.message);
+    console.log(
+      `FAIL  ${file}: ${event.name} (${Math.round(event.details.duration_ms)} ms)\n${String(cause).replace(/^/gm, "      ")}`,
+    );
   });
   stream.on("test:stderr", (event) => process.stderr.write(event.message));
   if (process.env["BACKPLANE_TEST_OUTPUT"]) stream.on("test:stdout", (event) => process.stdout.write(event.message));
   stream.on("test:summary", (event) => {
-    if (event.file) console.log(`${event.success ? "ok  " : "FAIL"}  ${relative(root, event.file)} (${Math.round(event.duration_ms)} ms)`);
+    if (event.file)
+      console.log(
+        `${event.success ? "ok  " : "FAIL"}  ${relative(root, event.file)} (${Math.round(event.duration_ms)} ms)`,
+      );
   });
   for await (const _ of stream) {
     // The listeners above do the work; the loop waits for the end.

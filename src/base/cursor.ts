@@ -11,7 +11,11 @@ export function encodeCursor(parts: CursorParts): string {
 export function decodeCursor(cursor: string, length: number): CursorParts {
   try {
     const parts: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
-    if (Array.isArray(parts) && parts.length === length && parts.every((p) => typeof p === "string" || typeof p === "number")) {
+    if (
+      Array.isArray(parts) &&
+      parts.length === length &&
+      parts.every((p) => typeof p === "string" || typeof p === "number")
+    ) {
       return parts;
     }
   } catch {

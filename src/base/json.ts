@@ -25,7 +25,9 @@ export function parseJsonText(text: string): JsonValue {
   try {
     return text.includes("__proto__") ? JSON.parse(text, dropProto) : JSON.parse(text);
   } catch (error) {
-    throw new BackplaneError("invalid_json", { reason: error instanceof Error ? error.message.slice(0, 200) : "syntax" });
+    throw new BackplaneError("invalid_json", {
+      reason: error instanceof Error ? error.message.slice(0, 200) : "syntax",
+    });
   }
 }
 

@@ -26,7 +26,10 @@ export class BackplaneError extends Error {
   readonly guestStack: string | undefined;
 
   constructor(code: ErrorCode, details: Record<string, unknown> = {}, options: BackplaneErrorOptions = {}) {
-    super(fillSentence(errorTable[code].message, details), options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      fillSentence(errorTable[code].message, details),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = "BackplaneError";
     this.code = code;
     this.details = details;

@@ -20,7 +20,8 @@ export function toProblem(error: unknown, traceId?: string): Problem {
     type: `https://backplane.dev/errors/${known.code}`,
     title: known.code.replaceAll("_", " "),
     status: known.row.status,
-    detail: known.code === "internal" && traceId ? known.message.replace(/trace .*\./, `trace ${traceId}.`) : known.message,
+    detail:
+      known.code === "internal" && traceId ? known.message.replace(/trace .*\./, `trace ${traceId}.`) : known.message,
     code: known.code,
     recovery: known.row.recovery,
   };

@@ -6,10 +6,13 @@ import { test } from "node:test";
 import { type Floor, floors } from "./floors.ts";
 
 const root = join(import.meta.dirname, "../..");
-const importPattern = /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s*"([^"]+)"|import\("([^"]+)"\)|(?:^|\n)\s*import\s*"([^"]+)"/g;
+const importPattern =
+  /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s*"([^"]+)"|import\("([^"]+)"\)|(?:^|\n)\s*import\s*"([^"]+)"/g;
 
 export function floorOf(path: string): Floor | undefined {
-  return floors.filter((floor) => path === floor.folder || path.startsWith(`${floor.folder}/`)).sort((a, b) => b.folder.length - a.folder.length)[0];
+  return floors
+    .filter((floor) => path === floor.folder || path.startsWith(`${floor.folder}/`))
+    .sort((a, b) => b.folder.length - a.folder.length)[0];
 }
 
 function sources(): string[] {
@@ -52,7 +55,9 @@ test("imports point down the floors, or to a sibling the table names", () => {
 
 test("the guest and the plugin API import neither Node nor the hub", () => {
   const breaches: string[] = [];
-  for (const file of sources().filter((name) => (name.startsWith("src/runtimes/isolate/guest/") || name.startsWith("plugin-api/")) && !isTest(name))) {
+  for (const file of sources().filter(
+    (name) => (name.startsWith("src/runtimes/isolate/guest/") || name.startsWith("plugin-api/")) && !isTest(name),
+  )) {
     if (file.endsWith("guest/build.ts")) continue;
     const text = readFileSync(join(root, file), "utf8");
     if (/from\s+"node:/.test(text)) breaches.push(`${file} imports Node`);

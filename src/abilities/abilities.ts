@@ -1,0 +1,63 @@
+/** The table of abilities and the two entries a runtime calls: answer one, or take a one-way message. */
+import { encodeJson, parseJson } from "../base/json.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type { Installation } from "../installations/installations.ts";
+import type { AbilityCall } from "../runtimes/runtime.ts";
+import type { Ability } from "./ability.ts";
+import { isCallContext } from "./call-context.ts";
+
+export interface Abilities {
+  /** For `GuestEnvironment.abilities`. */
+  namesFor(installation: Installation): string[];
+  /** Errors: `ability_unknown`, `ability_input`, `permission_denied`, and those of the ability. */
+  answer(call: AbilityCall): Promise<Uint8Array>;
+  take(message: Omit<AbilityCall, "signal">): void;
+}
+
+const never = new AbortController().signal;
+
+export interface AbilitiesOptions {
+  abilities: readonly Ability[];
+  /** The installation as it is now: a grant taken back in the middle of a call is gone at once. */
+  refresh(installation: Installation): Promise<Installation | undefined>;
+}
+
+export function createAbilities({ abilities: list, refresh }: AbilitiesOptions): Abilities {
+  const table = new Map(list.map((ability) => [ability.name, ability]));
+
+  const find = async (call: Omit<AbilityCall, "signal">, oneWay: boolean): Promise<Ability> => {
+    const ability = table.get(call.ability);
+    if (isCallContext(call.context))
+      call.context.installation = (await refresh(call.context.installation)) ?? call.context.installation;
+    if (
+      !ability ||
+      ability.oneWay !== oneWay ||
+      !isCallContext(call.context) ||
+      !ability.available(call.context.installation)
+    ) {
+      throw new BackplaneError("ability_unknown", { ability: call.ability.slice(0, 80) });
+    }
+    return ability;
+  };
+
+  const run = (call: Omit<AbilityCall, "signal">, ability: Ability, signal: AbortSignal): Promise<unknown> => {
+    if (!isCallContext(call.context)) throw new BackplaneError("ability_unknown", { ability: call.ability });
+    const counts = call.context.abilityCalls;
+    counts[ability.name] = (counts[ability.name] ?? 0) + 1;
+    return ability.run({ context: call.context, signal }, parseJson(call.args, call.instance.limits.messageBytes));
+  };
+
+  return {
+    namesFor: (installation) =>
+      list.filter((ability) => ability.available(installation)).map((ability) => ability.name),
+    async answer(call) {
+      return encodeJson(await run(call, await find(call, false), call.signal));
+    },
+    take(message) {
+      // A message the hub does not understand has nobody to be told; the guest's own faces never send one.
+      find(message, true)
+        .then((ability) => run(message, ability, never))
+        .catch(() => {});
+    },
+  };
+}

@@ -1,0 +1,153 @@
+/** Events, their consumers, and what could not be delivered. The stream is in event-stream.ts. */
+import { z } from "zod";
+import { BackplaneError } from "../../../errors/error.ts";
+import { formatTraceparent } from "../../../telemetry/trace.ts";
+import { defineRoute, type RouteSpec } from "../route.ts";
+import { eventSchema, listOf, page } from "../schemas.ts";
+import type { HttpServices } from "../services.ts";
+
+/** Event domains that only the hub publishes. */
+const reserved = /^(plugin|backplane)(\.|$)/;
+
+export function eventRoutes({ store, eventLog, consumers, deliveries }: HttpServices): RouteSpec[] {
+  return [
+    defineRoute({
+      method: "POST",
+      path: "/api/events",
+      summary: "Publish an event; the same id again is accepted once",
+      tag: "events",
+      access: { role: "member" },
+      body: z.strictObject({
+        type: z.string().min(1).max(200),
+        data: z.unknown(),
+        subject: z.string().min(1).max(512).optional(),
+        id: z.string().min(1).max(200).optional(),
+      }),
+      success: { status: 202, schema: z.object({ id: z.string() }) },
+      errors: ["invalid_input", "payload_too_large"],
+      async handler({ organization, body, actor, trace }) {
+        if (reserved.test(body.type))
+          throw new BackplaneError(
+            "invalid_input",
+            {},
+            { errors: [{ path: "type", message: "events of `plugin` and `backplane` are published by the hub only" }] },
+          );
+        const { id } = await store.transaction((tx) =>
+          eventLog.publish(tx, {
+            organization,
+            type: body.type,
+            source: `/api/${actor}`,
+            data: body.data ?? null,
+            subject: body.subject,
+            id: body.id,
+            traceparent: formatTraceparent(trace),
+          }),
+        );
+        return { id };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/events",
+      summary: "Read the event log, oldest first",
+      tag: "events",
+      access: { role: "viewer" },
+      query: z.strictObject({
+        ...page,
+        type: z.string().max(200).optional(),
+        after: z.string().max(2000).optional().describe("An event's id, or a `nextCursor`."),
+      }),
+      success: { status: 200, schema: listOf("events", eventSchema) },
+      errors: ["invalid_cursor"],
+      async handler({ organization, query }) {
+        const { events, nextCursor } = await eventLog.query({
+          organization,
+          type: query.type,
+          after: query.cursor ?? query.after,
+          limit: query.limit,
+        });
+        return { events: events.map(({ event }) => event), nextCursor };
+      },
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/consumers",
+      summary: "Who gets which events, and how far behind they are",
+      tag: "events",
+      access: { role: "viewer" },
+      success: { status: 200, schema: listOf("consumers", z.record(z.string(), z.unknown())) },
+      async handler({ organization }) {
+        const lags = new Map((await deliveries.lag(organization)).map((lag) => [lag.consumer, lag]));
+        const known = await consumers.list(organization);
+        return {
+          consumers: known.map(({ consumer, plugin, pattern, active }) => {
+            const lag = lags.get(consumer);
+            return {
+              consumer,
+              plugin,
+              pattern,
+              active,
+              pending: lag?.pending ?? 0,
+              dead: lag?.dead ?? 0,
+              oldestMs: lag?.oldestMs ?? 0,
+            };
+          }),
+          nextCursor: null,
+        };
+      },
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/api/consumers/replay",
+      summary: "Deliver past events to one consumer again",
+      tag: "events",
+      access: { role: "admin" },
+      body: z.strictObject({ consumer: z.string().min(1).max(600), from: z.iso.datetime({ offset: true }) }),
+      success: { status: 202, schema: z.object({ replayed: z.number() }) },
+      errors: ["not_found"],
+      handler: async ({ organization, body }) => ({
+        replayed: await deliveries.replay({ organization, consumer: body.consumer, from: new Date(body.from) }),
+      }),
+    }),
+    defineRoute({
+      method: "GET",
+      path: "/api/dead-letters",
+      summary: "Deliveries that were given up, newest first",
+      tag: "events",
+      access: { role: "viewer" },
+      query: z.strictObject({
+        ...page,
+        consumer: z.string().max(600).optional(),
+        code: z.string().max(100).optional(),
+      }),
+      success: { status: 200, schema: listOf("deadLetters", z.record(z.string(), z.unknown())) },
+      handler: ({ organization, query }) => deliveries.deadLetters.list({ organization, ...query }),
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/api/dead-letters/retry",
+      summary: "Try all again, or those of a consumer or a reason",
+      tag: "events",
+      access: { role: "member" },
+      body: z.strictObject({ consumer: z.string().max(600).optional(), code: z.string().max(100).optional() }),
+      success: { status: 202, schema: z.object({ retried: z.number() }) },
+      handler: async ({ organization, body }) => ({
+        retried: await deliveries.deadLetters.retryAll({ organization, ...body }),
+      }),
+    }),
+    defineRoute({
+      method: "POST",
+      path: "/api/dead-letters/:id/retry",
+      summary: "Try one again",
+      tag: "events",
+      access: { role: "member" },
+      params: z.strictObject({ id: z.string().max(100) }),
+      success: { status: 202, schema: z.object({ id: z.string() }) },
+      errors: ["not_found"],
+      async handler({ organization, params }) {
+        await deliveries.deadLetters.retry(organization, params.id);
+        return { id: params.id };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,59 @@
+/** Finds what a manifest declares for a call, and where its handler stands in the plugin's definition. */
+
+import type { Manifest } from "../../plugin-api/src/manifest.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type { ContributionKind } from "./execution-record.ts";
+
+export interface Contribution {
+  /** Path of the handler in the definition. */
+  handler: readonly string[];
+  /** JSON Schema of the parameters, when declared. */
+  parameters?: Record<string, unknown>;
+  /** JSON Schema of the result, when declared. */
+  returns?: Record<string, unknown>;
+  /** Permissions that must be granted for this one contribution, besides the plugin's required ones. */
+  permissions: readonly string[];
+  /** A call lost through no fault of its own may be made again. */
+  idempotent: boolean;
+}
+
+const declared = (handler: readonly string[], idempotent: boolean): Contribution => ({
+  handler,
+  permissions: [],
+  idempotent,
+});
+
+/** Error: `function_not_found`. */
+export function findContribution(manifest: Manifest, kind: ContributionKind, name: string): Contribution {
+  switch (kind) {
+    case "function": {
+      const entry = manifest.contributes?.functions?.find((candidate) => candidate.name === name);
+      if (!entry) break;
+      return {
+        handler: ["functions", name],
+        ...(entry.parameters ? { parameters: entry.parameters as Record<string, unknown> } : {}),
+        ...(entry.returns ? { returns: entry.returns as Record<string, unknown> } : {}),
+        permissions: entry.permissions ?? [],
+        idempotent: entry.idempotent ?? false,
+      };
+    }
+    case "subscription":
+      // Deliveries are at-least-once by contract, so a handler must stand a repetition.
+      if (manifest.contributes?.subscriptions?.includes(name)) return declared(["subscriptions", name], true);
+      break;
+    case "webhook":
+      return declared(["webhook"], false);
+    case "health":
+      return declared(["health"], true);
+    case "channel":
+    case "connector":
+      return declared([kind, name], name === "handleIncomingEvent");
+    case "condition":
+      return declared(["conditions", name], true);
+    case "action":
+      return declared(["actions", name], false);
+    case "data_adapter":
+      return declared(["dataAdapters", ...name.split(".")], false);
+  }
+  throw new BackplaneError("function_not_found", { plugin: manifest.id, kind, name });
+}

@@ -1,0 +1,507 @@
+/**
+ * The one invocation path (DESIGN decision 11): validate → authorise → meter → run → record. Every edge, event, webhook
+ * and plugin-to-plugin call comes through `run` (waits for the outcome) or `enqueue` (durable, answered later).
+ *
+ * Life of an execution: `queued` (async only: row and delivery in one transaction) → `running` (the row is written before
+ * an async call runs; a sync one appears once it is 200 ms old) → `succeeded`, `failed` or `cancelled`, written before the
+ * caller is answered. A sync call that its hub did not survive ends `failed` with `hub_lost` through `failLost`; an async
+ * one comes again by its delivery's lease: it runs again when idempotent, else it ends the same way.
+ */
+
+import type { CallContext } from "../abilities/call-context.ts";
+import { asExecutionId, type ExecutionId, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { newId } from "../base/ids.ts";
+import { encodeJson } from "../base/json.ts";
+import { TokenBuckets } from "../base/token-bucket.ts";
+import type { Deliveries } from "../bus/deliveries.ts";
+import { type Delivery, RetryLater } from "../bus/delivery.ts";
+import { BackplaneError, toBackplaneError } from "../errors/error.ts";
+import type { Installation, Installations } from "../installations/installations.ts";
+import { compilePluginSchema } from "../manifest/compile-schema.ts";
+import { executionConsumer } from "../policy/consumers.ts";
+import type { PluginInstance, PluginRuntime, RuntimeOutcome } from "../runtimes/runtime.ts";
+import { json } from "../store/json.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { assertOutsideTransaction } from "../store/transaction-scope.ts";
+import { childSpan, newTrace, type Trace } from "../telemetry/trace.ts";
+import { type Contribution, findContribution } from "./contributions.ts";
+import { type ContributionKind, type ExecutionRecord, endedStatuses, executionFromRow } from "./execution-record.ts";
+import { cancelChannel } from "./executions.ts";
+import type { Instances } from "./instances.ts";
+import type { Recorder } from "./recorder.ts";
+
+export interface InvokeRequest {
+  organization: OrganizationId;
+  plugin: PluginId;
+  kind: ContributionKind;
+  name: string;
+  /** Arguments of the handler before `ctx`; for functions one: the parameters. */
+  args: readonly unknown[];
+  actor: string;
+  /** The span this call belongs under; a new trace without it. */
+  trace?: Trace;
+  /** The call that makes this one: deadline, trace and chain are inherited. */
+  parent?: CallContext;
+  sessionId?: string;
+  channel?: string;
+  userId?: string;
+  eventDepth?: number;
+  /** Shortens the installation's wall time, ms. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** The finished record, and the error behind a `failed` or `cancelled` one. */
+export interface InvokeOutcome {
+  record: ExecutionRecord;
+  error?: BackplaneError;
+}
+
+export interface InvokerOptions {
+  store: Store;
+  node: string;
+  installations: Installations;
+  instances: Instances;
+  runtime: PluginRuntime;
+  recorder: Recorder;
+  deliveries: Deliveries;
+  /** Wall time of async calls whose manifest names none, ms. @default 900000 */
+  asyncTimeoutMs?: number;
+  /** Calls per second and installation before `rate_limited`. @default 2000, burst 4000 */
+  rate?: { perSecond: number; burst: number };
+  /** Makes a guest stack readable through the source map. */
+  mapStack(installation: Installation, stack: string): Promise<string>;
+  /** Told about every ended call; for health and metrics. */
+  onOutcome?(installation: Installation, outcome: InvokeOutcome): void;
+}
+
+export interface Invoker {
+  /**
+   * Errors before anything runs (no execution exists): `not_found`, `plugin_not_active`, `plugin_quarantined`, `function_not_found`,
+   * `invalid_parameters`, `permission_denied`, `rate_limited`, `call_cycle`, `call_depth_exceeded`, `no_code`, `shutting_down`.
+   */
+  run(request: InvokeRequest): Promise<InvokeOutcome>;
+  /** The same checks, then a durable `queued` execution. */
+  enqueue(request: InvokeRequest): Promise<ExecutionId>;
+  /** Ends executions whose hub is gone. `alive` are the ids of living hubs. Returns how many. */
+  failLost(alive: readonly string[]): Promise<number>;
+  readonly running: number;
+  /** Refuses new calls, waits `drainMs` for running ones, then aborts them. */
+  close(options?: { drainMs?: number }): Promise<void>;
+}
+
+interface Prepared {
+  installation: Installation;
+  contribution: Contribution;
+  trace: Trace;
+  chain: PluginId[];
+}
+
+interface Running {
+  record: ExecutionRecord;
+  abort: AbortController;
+  dirty: boolean;
+}
+
+const maxDepth = 8;
+const visibleAfterMs = 200;
+/** Parameters and results above this are left out of the record of a sync call; async results are always kept. */
+const recordedBytes = 256 * 1024;
+
+export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
+  const { store, node, installations, instances, runtime, recorder, deliveries } = options;
+  const asyncTimeoutMs = options.asyncTimeoutMs ?? 900_000;
+  const buckets = new TokenBuckets(options.rate ?? { perSecond: 2000, burst: 4000 });
+  const running = new Map<string, Running>();
+  let closing = false;
+
+  const cancels = await store.listen(cancelChannel, (id) => running.get(id)?.abort.abort("cancelled"));
+  const ticker = setInterval(() => writeVisible(running, recorder), visibleAfterMs);
+  ticker.unref();
+
+  const prepare = async (request: InvokeRequest): Promise<Prepared> => {
+    if (closing) throw new BackplaneError("shutting_down");
+    assertOutsideTransaction("invoke");
+    const installation = await installations.get(request.organization, request.plugin);
+    assertActive(installation);
+    const contribution = findContribution(installation.manifest, request.kind, request.name);
+    if (contribution.parameters) checkParameters(contribution.parameters, request);
+    for (const permission of contribution.permissions) {
+      if (!installation.grants.includes(permission))
+        throw new BackplaneError("permission_denied", { plugin: request.plugin, permission });
+    }
+    const chain = nextChain(request);
+    const retryAfter = buckets.take(`${request.organization}\0${request.plugin}`);
+    if (retryAfter > 0) throw new BackplaneError("rate_limited", { retryAfter });
+    const above = request.parent?.trace ?? request.trace;
+    return { installation, contribution, chain, trace: above ? childSpan(above) : newTrace() };
+  };
+
+  const execute = async (
+    record: ExecutionRecord,
+    prepared: Prepared,
+    request: InvokeRequest,
+  ): Promise<InvokeOutcome> => {
+    const { installation, contribution } = prepared;
+    const entry: Running = { record, abort: new AbortController(), dirty: false };
+    running.set(record.id, entry);
+    const unlink = follow(request.signal ?? undefined, entry.abort);
+    try {
+      const instance = await instances.of(installation, request.name);
+      const deadline = deadlineOf({ record, request, instance, installation, asyncTimeoutMs });
+      const context: CallContext = {
+        organization: record.organization,
+        installation,
+        execution: record.id,
+        trace: prepared.trace,
+        chain: prepared.chain,
+        deadline,
+        eventDepth: request.eventDepth ?? request.parent?.eventDepth ?? 0,
+        abilityCalls: record.abilityCalls,
+        onProgress(value) {
+          record.progress = value;
+          entry.dirty = true;
+        },
+      };
+      const outcome = await runtime.call(instance, {
+        execution: record.id,
+        handler: contribution.handler,
+        args: encodeJson(request.args),
+        environment: environmentOf(record, request, deadline),
+        deadline,
+        signal: entry.abort.signal,
+        idempotent: contribution.idempotent,
+        context,
+      });
+      return await settle(record, outcome, prepared);
+    } catch (error) {
+      return await fail(record, toBackplaneError(error), installation);
+    } finally {
+      unlink();
+      running.delete(record.id);
+    }
+  };
+
+  const settle = async (
+    record: ExecutionRecord,
+    outcome: RuntimeOutcome,
+    prepared: Prepared,
+  ): Promise<InvokeOutcome> => {
+    record.cpuMs = outcome.usage.cpuMs;
+    record.peakMemoryBytes = outcome.usage.peakMemoryBytes;
+    if (!outcome.ok) return fail(record, outcome.error, prepared.installation);
+    const result: unknown = JSON.parse(
+      Buffer.from(outcome.result.buffer, outcome.result.byteOffset, outcome.result.byteLength).toString(),
+    );
+    if (prepared.contribution.returns) {
+      const faults = compilePluginSchema(prepared.contribution.returns).validate(result);
+      if (faults.length > 0) {
+        return fail(
+          record,
+          new BackplaneError("result_invalid", {
+            plugin: record.plugin,
+            reason: faults.map((f) => `${f.path}: ${f.message}`).join("; "),
+          }),
+          prepared.installation,
+        );
+      }
+    }
+    record.status = "succeeded";
+    record.result = result;
+    return finish(record, undefined, prepared.installation, outcome.result.byteLength);
+  };
+
+  const fail = async (
+    record: ExecutionRecord,
+    error: BackplaneError,
+    installation: Installation,
+  ): Promise<InvokeOutcome> => {
+    record.status = error.code === "cancelled" ? "cancelled" : "failed";
+    record.error = { code: error.code, message: error.message };
+    if (error.guestStack)
+      record.error.stack = await options.mapStack(installation, error.guestStack).catch(() => error.guestStack!);
+    return finish(record, error, installation, 0);
+  };
+
+  const finish = async (
+    record: ExecutionRecord,
+    error: BackplaneError | undefined,
+    installation: Installation,
+    resultBytes: number,
+  ): Promise<InvokeOutcome> => {
+    running.delete(record.id);
+    record.endedAt = new Date();
+    record.wallMs = record.endedAt.getTime() - (record.startedAt ?? record.createdAt).getTime();
+    const outcome: InvokeOutcome = error ? { record, error } : { record };
+    await recorder.write(
+      record.mode === "sync" && resultBytes > recordedBytes
+        ? { ...record, result: { omitted: true, bytes: resultBytes } }
+        : record,
+    );
+    options.onOutcome?.(installation, outcome);
+    return outcome;
+  };
+
+  deliveries.handle("execution", async (delivery) => {
+    const row = await store.db
+      .selectFrom("executions")
+      .selectAll()
+      .where("organization_id", "=", delivery.organization)
+      .where("id", "=", delivery.itemId)
+      .executeTakeFirst();
+    if (!row) return;
+    const record = executionFromRow(row);
+    if (endedStatuses.includes(record.status)) return;
+    const request = requestOf(record, delivery);
+    try {
+      const prepared = await prepare(request);
+      if (record.cancelRequested) throw new BackplaneError("cancelled");
+      if (record.status === "running" && !record.idempotent) throw new BackplaneError("hub_lost");
+      prepared.trace = { traceId: record.traceId, spanId: record.spanId };
+      Object.assign(record, {
+        status: "running",
+        node,
+        startedAt: new Date(),
+        version: prepared.installation.version,
+      } satisfies Partial<ExecutionRecord>);
+      await recorder.write(record);
+      await execute(record, prepared, request);
+    } catch (error) {
+      const known = toBackplaneError(error);
+      if (known.code === "shutting_down" || known.code === "database_unavailable")
+        throw new RetryLater(1_000, known.message);
+      Object.assign(record, { startedAt: record.startedAt ?? new Date() });
+      const installation = await installations.find(record.organization, record.plugin);
+      record.status = known.code === "cancelled" ? "cancelled" : "failed";
+      record.error = { code: known.code, message: known.message };
+      record.endedAt = new Date();
+      await recorder.write(record);
+      if (installation) options.onOutcome?.(installation, { record, error: known });
+    }
+  });
+
+  return {
+    async run(request) {
+      const prepared = await prepare(request);
+      return execute(newRecord({ request, prepared, node, mode: "sync" }), prepared, request);
+    },
+    async enqueue(request) {
+      const prepared = await prepare(request);
+      if (prepared.installation.digest === null)
+        throw new BackplaneError("no_code", { plugin: request.plugin, name: request.name });
+      const record = newRecord({ request, prepared, node, mode: "async" });
+      await store.transaction(async (tx) => {
+        await insertQueued(tx, record);
+        await deliveries.enqueue(tx, [
+          {
+            organization: record.organization,
+            consumer: executionConsumer(record.plugin),
+            kind: "execution",
+            key: record.id,
+            itemId: record.id,
+            payload: {
+              sessionId: request.sessionId ?? null,
+              channel: request.channel ?? null,
+              userId: request.userId ?? null,
+              timeoutMs: request.timeoutMs ?? null,
+            },
+          },
+        ]);
+      });
+      return record.id;
+    },
+    async failLost(alive) {
+      const rows = await store.db
+        .updateTable("executions")
+        .set({
+          status: "failed",
+          ended_at: new Date(),
+          error: json({ code: "hub_lost", message: new BackplaneError("hub_lost").message }),
+        })
+        .where("status", "=", "running")
+        .where("mode", "=", "sync")
+        .where("node_id", "not in", [...alive, node])
+        .returning("id")
+        .execute();
+      return rows.length;
+    },
+    get running() {
+      return running.size;
+    },
+    async close({ drainMs = 10_000 } = {}) {
+      closing = true;
+      const until = Date.now() + drainMs;
+      while (running.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
+      for (const entry of running.values()) entry.abort.abort("shutting_down");
+      cancels[Symbol.dispose]();
+      clearInterval(ticker);
+    },
+  };
+}
+
+function assertActive(installation: Installation): void {
+  if (installation.status === "active") return;
+  if (installation.status === "quarantined") {
+    throw new BackplaneError("plugin_quarantined", {
+      plugin: installation.plugin,
+      reason: installation.statusReason ?? "no reason kept",
+    });
+  }
+  throw new BackplaneError("plugin_not_active", { plugin: installation.plugin, status: installation.status });
+}
+
+function checkParameters(schema: Record<string, unknown>, request: InvokeRequest): void {
+  const faults = compilePluginSchema(schema).validate(request.args[0]);
+  if (faults.length > 0) throw new BackplaneError("invalid_parameters", { name: request.name }, { errors: faults });
+}
+
+function nextChain(request: InvokeRequest): PluginId[] {
+  const chain = request.parent?.chain ?? [];
+  if (chain.includes(request.plugin)) throw new BackplaneError("call_cycle", { plugin: request.plugin });
+  if (chain.length >= maxDepth) throw new BackplaneError("call_depth_exceeded", { limit: maxDepth });
+  return [...chain, request.plugin];
+}
+
+function newRecord({
+  request,
+  prepared,
+  node,
+  mode,
+}: {
+  request: InvokeRequest;
+  prepared: Prepared;
+  node: string;
+  mode: "sync" | "async";
+}): ExecutionRecord {
+  const { installation, contribution, trace } = prepared;
+  const now = new Date();
+  return {
+    organization: request.organization,
+    id: asExecutionId(newId()),
+    plugin: request.plugin,
+    installation: installation.id,
+    version: installation.version,
+    kind: request.kind,
+    contribution: request.name,
+    mode,
+    status: mode === "sync" ? "running" : "queued",
+    parameters: request.kind === "function" || mode === "async" ? request.args : undefined,
+    result: undefined,
+    error: null,
+    progress: undefined,
+    actor: request.actor,
+    parent: request.parent?.execution ?? null,
+    traceId: trace.traceId,
+    spanId: trace.spanId,
+    sessionId: request.sessionId ?? null,
+    idempotent: contribution.idempotent,
+    cancelRequested: false,
+    node,
+    cpuMs: 0,
+    wallMs: 0,
+    peakMemoryBytes: 0,
+    abilityCalls: {},
+    createdAt: now,
+    startedAt: mode === "sync" ? now : null,
+    endedAt: null,
+  };
+}
+
+/** The request of a queued execution, from its row and its delivery. */
+function requestOf(record: ExecutionRecord, delivery: Delivery): InvokeRequest {
+  const payload = (delivery.payload ?? {}) as {
+    channel?: string | null;
+    userId?: string | null;
+    timeoutMs?: number | null;
+  };
+  return {
+    organization: record.organization,
+    plugin: record.plugin,
+    kind: record.kind,
+    name: record.contribution,
+    args: Array.isArray(record.parameters) ? record.parameters : [],
+    actor: record.actor,
+    trace: { traceId: record.traceId, spanId: record.spanId },
+    ...(record.sessionId === null ? {} : { sessionId: record.sessionId }),
+    ...(payload.channel ? { channel: payload.channel } : {}),
+    ...(payload.userId ? { userId: payload.userId } : {}),
+    ...(payload.timeoutMs ? { timeoutMs: payload.timeoutMs } : {}),
+    signal: delivery.signal,
+  };
+}
+
+interface DeadlineParts {
+  record: ExecutionRecord;
+  request: InvokeRequest;
+  instance: PluginInstance;
+  installation: Installation;
+  asyncTimeoutMs: number;
+}
+
+/** The wall time a manifest names holds for both modes; without one, an async call gets the longer default. A parent's deadline always holds. */
+function deadlineOf({ record, request, instance, installation, asyncTimeoutMs }: DeadlineParts): number {
+  const named = installation.manifest.resources?.timeoutMs !== undefined;
+  const own = record.mode === "async" && !named ? asyncTimeoutMs : instance.limits.timeoutMs;
+  const wall = Math.min(own, request.timeoutMs ?? Number.POSITIVE_INFINITY);
+  return Math.min(Date.now() + wall, request.parent?.deadline ?? Number.POSITIVE_INFINITY);
+}
+
+function environmentOf(
+  record: ExecutionRecord,
+  request: InvokeRequest,
+  deadline: number,
+): { id: string; deadline: string; sessionId?: string; channel?: string; userId?: string } {
+  return {
+    id: record.id,
+    deadline: new Date(deadline).toISOString(),
+    ...(request.sessionId === undefined ? {} : { sessionId: request.sessionId }),
+    ...(request.channel === undefined ? {} : { channel: request.channel }),
+    ...(request.userId === undefined ? {} : { userId: request.userId }),
+  };
+}
+
+function follow(signal: AbortSignal | undefined, abort: AbortController): () => void {
+  if (!signal) return () => {};
+  const onAbort = (): void => abort.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  return () => signal.removeEventListener("abort", onAbort);
+}
+
+/** Long calls become visible as `running`, and their progress is written, a few times a second for all calls together. */
+function writeVisible(running: Map<string, Running>, recorder: Recorder): void {
+  const now = Date.now();
+  for (const entry of running.values()) {
+    const { record } = entry;
+    const age = now - (record.startedAt ?? record.createdAt).getTime();
+    const unseen = record.mode === "sync" && age >= visibleAfterMs && age < visibleAfterMs * 2 + 50;
+    if (!entry.dirty && !unseen) continue;
+    entry.dirty = false;
+    recorder.write({ ...record, abilityCalls: { ...record.abilityCalls } }).catch(() => {});
+  }
+}
+
+async function insertQueued(tx: Tx, record: ExecutionRecord): Promise<void> {
+  await tx
+    .insertInto("executions")
+    .values({
+      organization_id: record.organization,
+      id: record.id,
+      plugin_id: record.plugin,
+      installation_id: record.installation,
+      version: record.version,
+      kind: record.kind,
+      contribution: record.contribution,
+      mode: record.mode,
+      status: record.status,
+      parameters: json(record.parameters ?? null),
+      actor: record.actor,
+      parent_id: record.parent,
+      trace_id: record.traceId,
+      span_id: record.spanId,
+      session_id: record.sessionId,
+      idempotent: record.idempotent,
+      created_at: record.createdAt,
+    })
+    .execute();
+}

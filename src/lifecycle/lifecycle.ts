@@ -1,0 +1,549 @@
+/**
+ * The state machine of an installation. Each transition locks the row, checks, writes, records it with its reason, audits
+ * it and publishes its event, all in one transaction; concurrent changes of one plugin follow each other over all nodes.
+ *
+ *   (none) ──install──▶ pending_config ──activate──▶ active ◀──activate── disabled
+ *                                                     │  └──deactivate──▶ disabled
+ *                                                     └──quarantine──▶ quarantined ──activate──▶ active (also ──deactivate──▶ disabled)
+ *   upgrade, configure and grant keep the status; uninstall leads out of every state.
+ *
+ * Activation needs required config and required grants (`activation_blocked` names what is missing). An upgrade runs at
+ * once with the old grants; permissions it adds wait in `pendingPermissions` until granted (DESIGN decision 7). Only a
+ * config that the new version refuses makes an upgraded plugin wait, in `pending_config`, with the reason.
+ */
+
+import { satisfies } from "semver";
+import type { Manifest } from "../../plugin-api/src/manifest.ts";
+import type { Audit } from "../audit/audit.ts";
+import { asInstallationId, type Digest, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { newId } from "../base/ids.ts";
+import type { Consumers } from "../bus/consumers.ts";
+import type { EventLog } from "../bus/event-log.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type {
+  Installation,
+  InstallationPatch,
+  InstallationStatus,
+  Installations,
+} from "../installations/installations.ts";
+import { compilePluginSchema } from "../manifest/compile-schema.ts";
+import type { Packages, PackageVersion } from "../packages/packages.ts";
+import { activationBlockers, configFaults } from "../policy/activation.ts";
+import { allPermissions, grantFault, keepGrants, pendingPermissions } from "../policy/consent.ts";
+import { executionConsumer, subscriptionConsumer, webhookConsumer } from "../policy/consumers.ts";
+import { permits } from "../policy/permits.ts";
+import { type ConfigScope, maskConfig, migrateConfig, rebindConfig, sealConfig } from "../secrets/config.ts";
+import type { Vault } from "../secrets/vault.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
+
+export interface ChangeContext {
+  organization: OrganizationId;
+  /** As in execution records: `hub_admin`, `key:<id>`, `system`. */
+  actor: string;
+  trace?: Trace;
+}
+
+export interface InstallRequest {
+  id: string;
+  /** Exact version or semver range. @default the highest */
+  version?: string;
+  grants?: "all" | readonly string[];
+  config?: Record<string, unknown>;
+}
+
+export interface LifecycleOptions {
+  store: Store;
+  installations: Installations;
+  packages: Packages;
+  audit: Audit;
+  eventLog: EventLog;
+  consumers: Consumers;
+  vault: Vault;
+  /** Lets the running instance of a plugin finish and go; called after the commit. */
+  release(organization: OrganizationId, plugin: PluginId): Promise<void>;
+}
+
+export interface Lifecycle {
+  /** Errors: `not_found`, `already_installed`, `dependency_missing`, `invalid_config`, `invalid_grants`. */
+  install(context: ChangeContext, request: InstallRequest): Promise<Installation>;
+  /** Installs a manifest that names no package: its contributions answer `no_code`. */
+  installDeclaration(
+    context: ChangeContext,
+    manifest: Manifest,
+    request: Omit<InstallRequest, "id" | "version">,
+  ): Promise<Installation>;
+  /** Errors: `not_found`, `invalid_config`. */
+  configure(context: ChangeContext, plugin: PluginId, config: Record<string, unknown>): Promise<Installation>;
+  /** Replaces the grants; `all` grants everything asked for. Errors: `not_found`, `invalid_grants`. */
+  grant(context: ChangeContext, plugin: PluginId, grants: "all" | readonly string[]): Promise<Installation>;
+  /** Also ends a quarantine. Errors: `not_found`, `activation_blocked`. */
+  activate(context: ChangeContext, plugin: PluginId): Promise<Installation>;
+  /** Errors: `not_found`, `invalid_transition` from `pending_config`. */
+  deactivate(context: ChangeContext, plugin: PluginId): Promise<Installation>;
+  /** Up or down to another published version. Errors: `not_found`, `dependency_missing`, `dependency_in_use`. */
+  upgrade(context: ChangeContext, plugin: PluginId, version: string): Promise<Installation>;
+  /** Errors: `not_found`, `dependency_in_use`. */
+  uninstall(context: ChangeContext, plugin: PluginId): Promise<void>;
+  /** Takes a harmful plugin out of service; nothing happens when it is not active. */
+  quarantine(organization: OrganizationId, plugin: PluginId, reason: string): Promise<void>;
+  setHealth(installation: Installation, health: Installation["health"], reason: string | null): Promise<void>;
+  transitions(organization: OrganizationId, plugin: PluginId, limit: number): Promise<Transition[]>;
+}
+
+export interface Transition {
+  action: string;
+  from: string | null;
+  to: string | null;
+  version: string | null;
+  reason: string | null;
+  actor: string;
+  at: string;
+}
+
+interface Step {
+  action: string;
+  event?: string;
+  reason?: string;
+  details?: Record<string, unknown>;
+}
+
+export function createLifecycle(options: LifecycleOptions): Lifecycle {
+  const { store, installations, packages, audit, eventLog } = options;
+
+  const record = async (
+    tx: Tx,
+    context: ChangeContext,
+    before: Installation | undefined,
+    after: Installation | undefined,
+    step: Step,
+  ): Promise<void> => {
+    const subject = (after ?? before)!;
+    const trace = context.trace ?? newTrace();
+    await tx
+      .insertInto("installation_transitions")
+      .values({
+        organization_id: context.organization,
+        plugin_id: subject.plugin,
+        action: step.action,
+        from_status: before?.status ?? null,
+        to_status: after?.status ?? null,
+        version: subject.version,
+        reason: step.reason ?? null,
+        actor: context.actor,
+      })
+      .execute();
+    await audit.record(tx, {
+      organization: context.organization,
+      actor: context.actor,
+      action: `plugin.${step.action}`,
+      target: subject.plugin,
+      details: {
+        version: subject.version,
+        status: after?.status ?? null,
+        ...(step.reason ? { reason: step.reason } : {}),
+        ...step.details,
+      },
+      traceId: trace.traceId,
+    });
+    if (step.event) {
+      await eventLog.publish(tx, {
+        organization: context.organization,
+        type: step.event,
+        source: "/backplane/lifecycle",
+        subject: subject.plugin,
+        data: {
+          id: subject.plugin,
+          version: subject.version,
+          status: after?.status ?? null,
+          ...(step.reason ? { reason: step.reason } : {}),
+        },
+        traceparent: formatTraceparent(trace),
+        depth: 0,
+      });
+    }
+  };
+
+  const change = async (
+    context: ChangeContext,
+    plugin: PluginId,
+    decide: (tx: Tx, current: Installation) => Promise<{ patch: InstallationPatch; step: Step } | undefined>,
+  ): Promise<Installation> => {
+    const { before, after } = await store.transaction(async (tx) => {
+      const current = await installations.lock(tx, context.organization, plugin);
+      const decision = await decide(tx, current);
+      if (!decision) return { before: current, after: current };
+      const next = await installations.update(tx, current, decision.patch);
+      await syncConsumers(tx, next);
+      await record(tx, context, current, next, decision.step);
+      return { before: current, after: next };
+    });
+    if (before.status === "active" && after.status !== "active") await options.release(context.organization, plugin);
+    return after;
+  };
+
+  const scopeOf = ({
+    organization,
+    id,
+    manifest,
+  }: Pick<Installation, "organization" | "id" | "manifest">): ConfigScope => ({
+    vault: options.vault,
+    schema: manifest.configSchema,
+    organization,
+    installation: id,
+    plugin: manifest.id,
+  });
+
+  /** Whoever grants has seen what this version asks for, so its secrets may go to the hosts it names; an unreadable one stays as it is. */
+  const rebound = (current: Installation): Promise<Record<string, unknown>> =>
+    rebindConfig(scopeOf(current), current.config).catch((error: unknown) => {
+      if (error instanceof BackplaneError && error.code === "secret_unreadable") return current.config;
+      throw error;
+    });
+
+  /** Seals the secrets of a config and checks it against the schema. With `gaps`, required fields may still be missing. */
+  const storable = async (
+    installation: Pick<Installation, "organization" | "id" | "manifest">,
+    config: Record<string, unknown>,
+    { previous, gaps }: { previous: Record<string, unknown>; gaps: boolean },
+  ): Promise<Record<string, unknown>> => {
+    const { manifest } = installation;
+    const { sealed, plain } = await sealConfig(scopeOf(installation), config, previous);
+    const faults = gaps
+      ? compilePluginSchema({ ...manifest.configSchema, required: [] }).validate(plain)
+      : configFaults(manifest, plain);
+    if (faults.length > 0) throw new BackplaneError("invalid_config", { plugin: manifest.id }, { errors: faults });
+    return sealed;
+  };
+
+  const insert = async (
+    context: ChangeContext,
+    entry: Pick<PackageVersion, "manifest" | "catalog"> & { digest: Digest | null },
+    request: Omit<InstallRequest, "id" | "version">,
+  ): Promise<Installation> => {
+    const { manifest } = entry;
+    const now = new Date();
+    const grants = resolveGrants(manifest, request.grants ?? []);
+    const id = asInstallationId(newId());
+    const config = await storable({ organization: context.organization, id, manifest }, request.config ?? {}, {
+      previous: {},
+      gaps: true,
+    });
+    const installation: Installation = {
+      organization: context.organization,
+      id,
+      plugin: manifest.id as PluginId,
+      name: manifest.name,
+      version: manifest.version,
+      digest: entry.digest,
+      catalog: entry.catalog,
+      manifest,
+      runtime: "isolate",
+      status: "pending_config",
+      statusReason: null,
+      health: "unknown",
+      healthReason: null,
+      config,
+      grants,
+      approved: request.grants === undefined ? [] : [...new Set([...grants, ...allPermissions(manifest)])],
+      revision: 1,
+      installedAt: now,
+      updatedAt: now,
+    };
+    await store.transaction(async (tx) => {
+      await checkDependencies(tx, context.organization, manifest);
+      await installations.insert(tx, installation);
+      await syncConsumers(tx, installation);
+      await record(tx, context, undefined, installation, {
+        action: "installed",
+        event: "plugin.installed",
+        details: { digest: entry.digest, grants },
+      });
+    });
+    return installation;
+  };
+
+  const checkDependencies = async (tx: Tx, organization: OrganizationId, manifest: Manifest): Promise<void> => {
+    const dependencies = Object.entries(manifest.dependencies ?? {});
+    if (dependencies.length === 0) return;
+    const rows = await tx
+      .selectFrom("installations")
+      .select(["plugin_id", "version"])
+      .where("organization_id", "=", organization)
+      .where(
+        "plugin_id",
+        "in",
+        dependencies.map(([id]) => id),
+      )
+      .execute();
+    const missing = dependencies.filter(([id, range]) => {
+      const row = rows.find((candidate) => candidate.plugin_id === id);
+      return !row || !satisfies(row.version, range);
+    });
+    if (missing.length > 0) {
+      throw new BackplaneError("dependency_missing", {
+        plugin: manifest.id,
+        missing: missing.map(([id, range]) => `${id} ${range}`).join(", "),
+      });
+    }
+  };
+
+  const dependentsOf = async (
+    tx: Tx,
+    organization: OrganizationId,
+    plugin: string,
+    still?: string,
+  ): Promise<string[]> => {
+    const rows = await tx
+      .selectFrom("installations")
+      .select(["plugin_id", "manifest"])
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "!=", plugin)
+      .execute();
+    return rows
+      .filter((row) => {
+        const range = (row.manifest as unknown as Manifest).dependencies?.[plugin];
+        return range !== undefined && (still === undefined || !satisfies(still, range));
+      })
+      .map((row) => row.plugin_id);
+  };
+
+  /** The rows that make events reach the plugin's subscriptions: those declared and granted; live only while it is active. */
+  const syncConsumers = async (tx: Tx, installation: Installation): Promise<void> => {
+    const { organization, plugin } = installation;
+    const active = installation.status === "active";
+    const wanted = (installation.manifest.contributes?.subscriptions ?? []).filter((pattern) =>
+      permits(installation.grants, `event:subscribe:${pattern}`),
+    );
+    const present = await consumersOf(tx, organization, plugin);
+    for (const pattern of wanted) {
+      const consumer = subscriptionConsumer(plugin, pattern);
+      const row = present.find((candidate) => candidate.consumer === consumer);
+      if (!row || row.active !== active)
+        await options.consumers.register(tx, { organization, consumer, plugin, pattern, active });
+    }
+    const kept = new Set(wanted.map((pattern) => subscriptionConsumer(plugin, pattern)));
+    for (const { consumer } of present)
+      if (!kept.has(consumer)) await options.consumers.remove(tx, { organization, consumer });
+  };
+
+  const consumersOf = (
+    tx: Tx,
+    organization: OrganizationId,
+    plugin: PluginId,
+  ): Promise<{ consumer: string; active: boolean }[]> =>
+    tx
+      .selectFrom("consumers")
+      .select(["consumer", "active"])
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .execute();
+
+  return {
+    async install(context, request) {
+      const entry = await packages.resolve(context.organization, request.id, request.version);
+      return insert(context, entry, request);
+    },
+    installDeclaration: (context, manifest, request) =>
+      insert(context, { manifest, digest: null, catalog: context.organization }, request),
+
+    async configure(context, plugin, config) {
+      // A configuration is replaced as a whole, so it must be complete; only the one given at install may still have gaps.
+      return change(context, plugin, async (_tx, current) => ({
+        patch: { config: await storable(current, config, { previous: current.config, gaps: false }) },
+        step: { action: "configured", event: "plugin.configured", details: { fields: Object.keys(config).sort() } },
+      }));
+    },
+
+    grant: (context, plugin, grants) =>
+      change(context, plugin, async (_tx, current) => {
+        const next = resolveGrants(current.manifest, grants);
+        return {
+          patch: {
+            grants: next,
+            config: await rebound(current),
+            approved: [...new Set([...next, ...allPermissions(current.manifest)])],
+          },
+          step: {
+            action: "granted",
+            details: {
+              added: next.filter((grant) => !current.grants.includes(grant)),
+              removed: current.grants.filter((grant) => !next.includes(grant)),
+            },
+          },
+        };
+      }),
+
+    activate: (context, plugin) =>
+      change(context, plugin, async (tx, current) => {
+        if (current.status === "active") return undefined;
+        const blockers = activationBlockers(
+          current.manifest,
+          maskConfig(current.manifest.configSchema, current.config),
+          current.grants,
+        );
+        if (blockers.length > 0) {
+          throw new BackplaneError(
+            "activation_blocked",
+            { plugin, missing: blockers.map((blocker) => blocker.sentence).join(" ") },
+            {
+              errors: blockers.map((blocker) => ({
+                path: blocker.kind === "grant" ? "grants" : `config.${blocker.what}`,
+                message: blocker.sentence,
+              })),
+            },
+          );
+        }
+        await checkDependencies(tx, context.organization, current.manifest);
+        return {
+          patch: { status: "active", statusReason: null, health: "unknown", healthReason: null },
+          step: {
+            action: "activated",
+            event: "plugin.activated",
+            ...(current.status === "quarantined" ? { reason: "quarantine ended by activation" } : {}),
+          },
+        };
+      }),
+
+    deactivate: (context, plugin) =>
+      change(context, plugin, async (_tx, current) => {
+        if (current.status === "disabled") return undefined;
+        if (current.status === "pending_config")
+          throw new BackplaneError("invalid_transition", { plugin, status: current.status, action: "be deactivated" });
+        return {
+          patch: { status: "disabled", statusReason: null },
+          step: { action: "deactivated", event: "plugin.deactivated" },
+        };
+      }),
+
+    async upgrade(context, plugin, version) {
+      const entry = await packages.resolve(context.organization, plugin, version);
+      return change(context, plugin, async (tx, current) => {
+        if (current.version === entry.manifest.version && current.digest === entry.digest) return undefined;
+        await checkDependencies(tx, context.organization, entry.manifest);
+        const broken = await dependentsOf(tx, context.organization, plugin, entry.manifest.version);
+        if (broken.length > 0) throw new BackplaneError("dependency_in_use", { plugin, dependents: broken.join(", ") });
+        const { manifest } = entry;
+        const grants = keepGrants(manifest, current.grants);
+        const config = await migrateConfig(scopeOf({ ...current, manifest }), current.config);
+        const faults = configFaults(manifest, maskConfig(manifest.configSchema, config));
+        const status: InstallationStatus =
+          current.status === "active" && faults.length > 0 ? "pending_config" : current.status;
+        const statusReason =
+          faults.length > 0 && status === "pending_config"
+            ? `version ${manifest.version} needs other config: ${faults.map((fault) => `${fault.path} ${fault.message}`).join("; ")}`
+            : current.statusReason;
+        return {
+          patch: {
+            name: manifest.name,
+            version: manifest.version,
+            digest: entry.digest,
+            catalog: entry.catalog,
+            manifest,
+            config,
+            grants,
+            status,
+            statusReason,
+          },
+          step: {
+            action: "upgraded",
+            event: "plugin.upgraded",
+            ...(statusReason ? { reason: statusReason } : {}),
+            details: {
+              from: current.version,
+              to: manifest.version,
+              digest: entry.digest,
+              pending: pendingPermissions(manifest, grants),
+            },
+          },
+        };
+      });
+    },
+
+    async uninstall(context, plugin) {
+      await store.transaction(async (tx) => {
+        const current = await installations.lock(tx, context.organization, plugin);
+        const dependents = await dependentsOf(tx, context.organization, plugin);
+        if (dependents.length > 0)
+          throw new BackplaneError("dependency_in_use", { plugin, dependents: dependents.join(", ") });
+        for (const { consumer } of await consumersOf(tx, context.organization, plugin)) {
+          await options.consumers.remove(tx, { organization: context.organization, consumer });
+        }
+        // Work that was accepted for the plugin has nobody left to do it.
+        for (const consumer of [webhookConsumer(plugin), executionConsumer(plugin)]) {
+          await options.consumers.remove(tx, { organization: context.organization, consumer });
+        }
+        await tx
+          .updateTable("executions")
+          .set({ status: "cancelled", ended_at: new Date() })
+          .where("organization_id", "=", context.organization)
+          .where("plugin_id", "=", plugin)
+          .where("status", "=", "queued")
+          .execute();
+        await tx
+          .deleteFrom("files")
+          .where("organization_id", "=", context.organization)
+          .where("plugin_id", "=", plugin)
+          .execute();
+        await installations.remove(tx, current);
+        await record(tx, context, current, undefined, { action: "uninstalled", event: "plugin.uninstalled" });
+      });
+      await options.release(context.organization, plugin);
+    },
+
+    async quarantine(organization, plugin, reason) {
+      const context: ChangeContext = { organization, actor: "system" };
+      await change(context, plugin, async (_tx, current) =>
+        current.status === "active"
+          ? {
+              patch: { status: "quarantined", statusReason: reason, health: "unhealthy", healthReason: reason },
+              step: { action: "quarantined", event: "plugin.quarantined", reason },
+            }
+          : undefined,
+      );
+    },
+
+    async setHealth(installation, health, reason) {
+      await store.transaction(async (tx) => {
+        const current = await installations.lock(tx, installation.organization, installation.plugin);
+        if (current.health === health && current.healthReason === reason) return;
+        await installations.update(tx, current, { health, healthReason: reason });
+      });
+    },
+
+    async transitions(organization, plugin, limit) {
+      const rows = await store.db
+        .selectFrom("installation_transitions")
+        .selectAll()
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .orderBy("seq", "desc")
+        .limit(limit)
+        .execute();
+      return rows.map((row) => ({
+        action: row.action,
+        from: row.from_status,
+        to: row.to_status,
+        version: row.version,
+        reason: row.reason,
+        actor: row.actor,
+        at: row.at.toISOString(),
+      }));
+    },
+  };
+}
+
+function resolveGrants(manifest: Manifest, grants: "all" | readonly string[]): string[] {
+  if (grants === "all") return allPermissions(manifest);
+  const unique = [...new Set(grants)];
+  for (const permission of unique) {
+    const reason = grantFault(manifest, permission);
+    if (reason)
+      throw new BackplaneError(
+        "invalid_grants",
+        { permission, reason },
+        { errors: [{ path: "grants", message: `${permission}: ${reason}` }] },
+      );
+  }
+  return unique;
+}

@@ -1,0 +1,233 @@
+/**
+ * Inbound HTTP for plugins. The raw request is stored before anything else; the plugin's `webhook` handler then gives the
+ * synchronous answer and names what it accepted; accepted items reach `handleIncomingEvent` later through the bus,
+ * durably and once per item id. A plugin without a `webhook` handler accepts the request itself.
+ */
+import { createHash } from "node:crypto";
+import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { newId } from "../base/ids.ts";
+import { isObject } from "../base/json.ts";
+import type { Deliveries } from "../bus/deliveries.ts";
+import type { Delivery } from "../bus/delivery.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type { Installation, Installations } from "../installations/installations.ts";
+import { deliveryFailure } from "../invocation/delivery-failure.ts";
+import type { InvokeOutcome, Invoker } from "../invocation/invoker.ts";
+import { pluginOfConsumer, webhookConsumer } from "../policy/consumers.ts";
+import { json } from "../store/json.ts";
+import type { Store } from "../store/store.ts";
+import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+
+export interface InboundRequest {
+  organization: OrganizationId;
+  plugin: PluginId;
+  method: string;
+  /** Path and query below the public URL, as they came. */
+  path: string;
+  /** Names in lower case; repeated ones joined by comma. */
+  headers: Record<string, string>;
+  body: Uint8Array;
+  trace?: Trace;
+}
+
+export interface InboundAnswer {
+  status: number;
+  headers: Record<string, string>;
+  body: string | Uint8Array;
+}
+
+export interface WebhooksOptions {
+  store: Store;
+  installations: Installations;
+  invoker: Invoker;
+  deliveries: Deliveries;
+  /** The hub's address as vendors see it, without a trailing slash. Read at each request: the port may be known late. */
+  publicUrl(): string;
+  /** Wall time of the handler, ms. @default 10000 */
+  timeoutMs?: number;
+}
+
+export interface Webhooks {
+  /** Errors: `not_found` (no such plugin, not active, or `network:inbound` not granted), and what the handler ran into. */
+  receive(request: InboundRequest): Promise<InboundAnswer>;
+  deleteReceivedBefore(before: Date): Promise<number>;
+}
+
+const maxItems = 1000;
+const maxAnswerBytes = 1024 * 1024;
+/** Headers that belong to the connection, or would let a plugin act as the hub's own origin. */
+const refusedHeaders = new Set([
+  "connection",
+  "content-length",
+  "date",
+  "keep-alive",
+  "proxy-authenticate",
+  "server",
+  "set-cookie",
+  "strict-transport-security",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "access-control-allow-origin",
+  "access-control-allow-credentials",
+  "service-worker-allowed",
+  "clear-site-data",
+]);
+const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
+
+export function createWebhooks(options: WebhooksOptions): Webhooks {
+  const { store, installations, invoker, deliveries, timeoutMs = 10_000 } = options;
+
+  deliveries.handle("webhook", (delivery) => deliverItem(delivery, invoker));
+
+  const open = async ({ organization, plugin }: InboundRequest): Promise<Installation> => {
+    const installation = await installations.find(organization, plugin);
+    if (installation?.status !== "active" || !installation.grants.includes("network:inbound")) {
+      throw new BackplaneError("not_found", { thing: "webhook" });
+    }
+    return installation;
+  };
+
+  return {
+    async receive(request) {
+      await open(request);
+      const id = newId();
+      const trace = request.trace ?? newTrace();
+      const url = options.publicUrl() + request.path;
+      await store.db
+        .insertInto("webhook_requests")
+        .values({
+          organization_id: request.organization,
+          id,
+          plugin_id: request.plugin,
+          method: request.method,
+          url,
+          headers: json(request.headers),
+          body: Buffer.from(request.body),
+          traceparent: formatTraceparent(trace),
+        })
+        .execute();
+
+      const raw = {
+        method: request.method,
+        url,
+        headers: request.headers,
+        rawBody: new TextDecoder().decode(request.body),
+      };
+      const outcome = await invoker.run({
+        organization: request.organization,
+        plugin: request.plugin,
+        kind: "webhook",
+        name: "webhook",
+        args: [raw],
+        actor: `webhook:${id}`,
+        trace,
+        timeoutMs,
+      });
+      const { answer, accepted } = readOutcome(request, outcome, { id, ...raw });
+      await store.transaction(async (tx) => {
+        await tx
+          .updateTable("webhook_requests")
+          .set({ status: answer.status, execution_id: outcome.record.id })
+          .where("organization_id", "=", request.organization)
+          .where("id", "=", id)
+          .execute();
+        if (accepted.length === 0) return;
+        await deliveries.enqueue(
+          tx,
+          accepted.map((item) => ({
+            organization: request.organization,
+            consumer: webhookConsumer(request.plugin),
+            kind: "webhook" as const,
+            key: keyOf(item),
+            itemId: itemIdOf(item),
+            payload: item,
+            traceparent: formatTraceparent({ traceId: outcome.record.traceId, spanId: outcome.record.spanId }),
+          })),
+        );
+      });
+      return answer;
+    },
+    async deleteReceivedBefore(before) {
+      const gone = await store.db.deleteFrom("webhook_requests").where("received_at", "<", before).executeTakeFirst();
+      return Number(gone.numDeletedRows);
+    },
+  };
+}
+
+async function deliverItem(delivery: Delivery, invoker: Invoker): Promise<void> {
+  const trace = delivery.traceparent ? parseTraceparent(delivery.traceparent) : undefined;
+  try {
+    const { error } = await invoker.run({
+      organization: asOrganizationId(delivery.organization),
+      plugin: asPluginId(pluginOfConsumer(delivery.consumer)),
+      kind: "channel",
+      name: "handleIncomingEvent",
+      args: [delivery.payload],
+      actor: `webhook:${delivery.itemId}`,
+      ...(trace ? { trace } : {}),
+      signal: delivery.signal,
+    });
+    if (error) throw error;
+  } catch (error) {
+    throw deliveryFailure(error);
+  }
+}
+
+interface Reading {
+  answer: InboundAnswer;
+  accepted: unknown[];
+}
+
+function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, raw: Record<string, unknown>): Reading {
+  if (error?.code === "handler_missing") return { answer: { status: 200, headers: {}, body: "" }, accepted: [raw] };
+  if (error) throw error;
+  const given = record.result;
+  if (given === null || given === undefined) return { answer: { status: 200, headers: {}, body: "" }, accepted: [] };
+  const invalid = (reason: string): BackplaneError =>
+    new BackplaneError("result_invalid", { plugin: request.plugin, reason });
+  if (!isObject(given)) throw invalid("a webhook handler returns an object {status?, headers?, body?, accept}");
+  const { status = 200, headers = {}, body = "", accept = [] } = given;
+  if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599)
+    throw invalid("`status` must be a whole number from 200 to 599");
+  if (!isObject(headers)) throw invalid("`headers` must be an object");
+  if (!Array.isArray(accept) || accept.length > maxItems)
+    throw invalid(`\`accept\` must be an array of at most ${maxItems} items`);
+  const answer: InboundAnswer = { status: status as number, headers: safeHeaders(headers, invalid), body: "" };
+  if (typeof body === "string") {
+    answer.body = body;
+  } else if (body !== null) {
+    answer.body = JSON.stringify(body);
+    answer.headers["content-type"] ??= "application/json";
+  }
+  if (Buffer.byteLength(answer.body) > maxAnswerBytes) throw invalid(`\`body\` is larger than ${maxAnswerBytes} bytes`);
+  return { answer, accepted: accept };
+}
+
+/** The answer comes from the hub's origin, so what a plugin says there must not act as a page of it: see docs/sandbox-invariants.md. */
+function safeHeaders(
+  headers: Record<string, unknown>,
+  invalid: (reason: string) => BackplaneError,
+): Record<string, string> {
+  const safe: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (!headerName.test(name) || typeof value !== "string" || /[\r\n\0]/.test(value) || value.length > 8192)
+      throw invalid(`header '${name.slice(0, 100)}' is not valid`);
+    if (!refusedHeaders.has(name.toLowerCase())) safe[name.toLowerCase()] = value;
+  }
+  return safe;
+}
+
+function itemIdOf(item: unknown): string {
+  const id = isObject(item) ? item["id"] : undefined;
+  if ((typeof id === "string" && id !== "") || typeof id === "number") return String(id).slice(0, 200);
+  return `sha256:${createHash("sha256")
+    .update(JSON.stringify(item) ?? "null")
+    .digest("hex")}`;
+}
+
+/** Items with an equal `key` arrive in order; others are independent of each other. */
+function keyOf(item: unknown): string {
+  const key = isObject(item) ? item["key"] : undefined;
+  return typeof key === "string" && key !== "" ? key.slice(0, 200) : itemIdOf(item);
+}
