@@ -31,7 +31,7 @@ export default definePlugin<Config>({
       const message = event.data as MessageReceived;
       await post(
         ctx,
-        `New ${message.channel ?? "message"} from ${escape(message.from ?? "unknown")}: ${escape(message.body ?? "")}`,
+        `New ${message.channel ?? "message"} from ${escapeText(message.from ?? "unknown")}: ${escapeText(message.body ?? "")}`,
       );
     },
   },
@@ -68,6 +68,6 @@ async function post(
 }
 
 /** Slack reads `&`, `<` and `>` as control characters (https://api.slack.com/reference/surfaces/formatting). */
-function escape(text: string): string {
+function escapeText(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

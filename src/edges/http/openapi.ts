@@ -12,7 +12,8 @@ export function buildOpenApi(
   const paths: OpenApiDocument["paths"] = {};
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, "{$1}").replace(/\/\*$/, "/{rest}");
-    const operations = (paths[path] ??= {});
+    paths[path] ??= {};
+    const operations = paths[path];
     operations[route.method.toLowerCase()] = operation(route, path);
   }
   return {

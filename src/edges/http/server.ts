@@ -176,7 +176,10 @@ function addRoute(app: FastifyInstance, route: RouteSpec, tools: HttpTools): voi
     });
   };
   const { raw } = route;
-  if (!raw) return register(app);
+  if (!raw) {
+    register(app);
+    return;
+  }
   void app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser(
