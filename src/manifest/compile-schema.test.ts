@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
-import { compilePluginSchema, pluginSchemaFaults, valueCaps } from "./compile-schema.ts";
+import { compilePluginSchema, pluginSchemaFaults } from "./compile-schema.ts";
 import { schemaCaps } from "./schema-guard.ts";
+import { knownKeywords, refusedKeywords } from "./schema-keywords.ts";
+import { valueCaps } from "./value-caps.ts";
 
 type Schema = Record<string, unknown>;
 
@@ -118,6 +121,14 @@ describe("compilePluginSchema", () => {
   });
 });
 
+test("every keyword that ajv acts on is known to the guard or refused by it", () => {
+  const { RULES } = new Ajv2020({ strict: false });
+  const unknown = Object.keys(RULES.all).filter(
+    (keyword) => !knownKeywords.has(keyword) && !Object.hasOwn(refusedKeywords, keyword),
+  );
+  assert.deepEqual(unknown, []);
+});
+
 describe("schemas of a plugin", () => {
   const doubled = (levels: number): Schema => ({
     $ref: "#/$defs/d0",
@@ -162,6 +173,7 @@ describe("schemas of a plugin", () => {
     ],
     ["$async, which would make every value valid", { $async: true, type: "string" }, /synchronous/],
     ["$data", { properties: { a: { minimum: { $data: "1/b" } } } }, /must be a number|a number/],
+    ["dependencies, whose schemas nobody counts", { dependencies: { a: { type: "string" } } }, /dependentSchemas/],
     ["another draft", { $schema: "http://json-schema.org/draft-04/schema#" }, /2020-12/],
     ["too many subschemas", { properties: named(schemaCaps.subschemas + 1, {}) }, /at most 500 subschemas/],
     ["too many bytes", { description: "x".repeat(schemaCaps.bytes) }, /bytes/],

@@ -12,6 +12,7 @@ import { dottedPath, type Fault, type Segment } from "./path.ts";
 import { type CostBudget, CostExceeded, patternFault, safeRegExp, spend } from "./safe-pattern.ts";
 import { guardSchema } from "./schema-guard.ts";
 import { schemaFaults } from "./schema-sentences.ts";
+import { allDifferent, measure, valueCaps } from "./value-caps.ts";
 
 export interface ValidateOptions {
   /** What is missing is no fault: the value may be completed later. */
@@ -24,18 +25,6 @@ export interface CompiledSchema {
   /** Faults of `value`, at most 50; empty when it is valid. Never throws, never changes `value`. */
   validate(value: unknown, options?: ValidateOptions): FieldError[];
 }
-
-export const valueCaps = {
-  bytes: 1024 * 1024,
-  depth: 64,
-  /** Values × subschemas. */
-  work: 20_000_000,
-  /** Steps of patterns and ticks, see safe-pattern.ts. */
-  budget: 20_000_000,
-  /** Values × subschemas up to which all errors are collected instead of the first. */
-  allErrors: 20_000,
-  formatLength: 2048,
-} as const;
 
 const maxKept = 256;
 const bySchema = new WeakMap<object, CompiledSchema>();
@@ -222,51 +211,4 @@ function matchesFormat(format: Format, text: string): boolean {
     return typeof check === "function" ? check(text) === true : new RegExp(check).test(text);
   }
   return true;
-}
-
-/** Number of values inside, or what is wrong. Stops early; no recursion. */
-function measure(root: unknown): number | string {
-  const open: [unknown, number][] = [[root, 1]];
-  let nodes = 0;
-  let bytes = 0;
-  for (let item = open.pop(); item !== undefined; item = open.pop()) {
-    const [value, depth] = item;
-    nodes += 1;
-    bytes += typeof value === "string" ? value.length + 2 : 4;
-    if (typeof value === "object" && value !== null) {
-      if (depth >= valueCaps.depth) return `It may be nested at most ${valueCaps.depth} levels deep.`;
-      const keys = Array.isArray(value) ? undefined : Object.keys(value);
-      if ((keys ?? (value as unknown[])).length * 2 + bytes > valueCaps.bytes) bytes = valueCaps.bytes + 1;
-      else if (keys === undefined) for (const child of value as unknown[]) open.push([child, depth + 1]);
-      else {
-        for (const key of keys) {
-          if (key === "__proto__") return "The name `__proto__` is not allowed.";
-          bytes += key.length + 3;
-          open.push([(value as Record<string, unknown>)[key], depth + 1]);
-        }
-      }
-    }
-    if (bytes > valueCaps.bytes) return `It may have at most ${valueCaps.bytes} bytes.`;
-  }
-  return nodes;
-}
-
-function allDifferent(items: readonly unknown[]): boolean {
-  const seen = new Set<string>();
-  for (const item of items) {
-    const text = sortedJson(item);
-    if (seen.has(text)) return false;
-    seen.add(text);
-  }
-  return true;
-}
-
-/** JSON with sorted names, so that equal objects have equal text. Depth was capped by `measure`. */
-function sortedJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(sortedJson).join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value) ?? "null";
-  return `{${Object.keys(value)
-    .sort()
-    .map((key) => `${JSON.stringify(key)}:${sortedJson(value[key])}`)
-    .join(",")}}`;
 }

@@ -3,18 +3,16 @@
  * elsewhere, looks only at what has the right shape, and gives back every fault it finds.
  */
 import semver from "semver";
-import { manifestSchema } from "../../plugin-api/src/manifest.ts";
 import { isObject } from "../base/json.ts";
+import { assuranceFaults } from "./assurances.ts";
 import { compilePluginSchema, pluginSchemaFaults } from "./compile-schema.ts";
-import { covers } from "./covers.ts";
 import { eventPatternFault } from "./event-pattern.ts";
 import { didYouMean } from "./near-miss.ts";
 import { clip, type Fault, type Segment } from "./path.ts";
 import { parsePermission } from "./permissions.ts";
 import { pluginIdFault } from "./plugin-id.ts";
+import { contributes, coversValid, declaredPermissions, objects, type Raw, texts } from "./raw-manifest.ts";
 import { secretFaults, secretFields } from "./secret-fields.ts";
-
-type Raw = Record<string, unknown>;
 
 export function crossFaults(raw: Raw): Fault[] {
   return [
@@ -26,7 +24,7 @@ export function crossFaults(raw: Raw): Fault[] {
     ...dependencies(raw),
     ...schemas(raw),
     ...defaults(raw),
-    ...assurances(raw),
+    ...assuranceFaults(raw),
   ];
 }
 
@@ -216,114 +214,4 @@ function defaults(raw: Raw): Fault[] {
     });
   }
   return faults;
-}
-
-/** Traits, classification and compliance must agree with each other and with the permissions. */
-function assurances(raw: Raw): Fault[] {
-  const faults: Fault[] = [];
-  const traits = new Set(texts(raw["traits"]).map(([, trait]) => trait));
-  const classes = texts(isObject(raw["security"]) ? raw["security"]["dataClassification"] : undefined).map(
-    ([, name]) => name,
-  );
-  const controls = texts(isObject(raw["compliance"]) ? raw["compliance"]["hipaaControls"] : undefined);
-  for (const [i, trait] of texts(raw["traits"])) {
-    if (["admin", "root", "system"].includes(trait))
-      faults.push({ path: ["traits", i], message: `The trait \`${trait}\` is reserved; no plugin may have it.` });
-  }
-  for (const kind of ["pii", "phi"]) {
-    if (traits.has(`handles_${kind}`) && !classes.includes(kind)) {
-      faults.push({
-        path: ["traits"],
-        message: `A plugin with the trait \`handles_${kind}\` must name \`${kind}\` in \`security.dataClassification\`.`,
-      });
-    }
-    if (classes.includes(kind) && !traits.has(`handles_${kind}`)) {
-      faults.push({
-        path: ["security", "dataClassification"],
-        message: `A plugin that handles \`${kind}\` must have the trait \`handles_${kind}\`.`,
-      });
-    }
-    if (traits.has(`handles_${kind}`) && !traits.has("audit_required")) {
-      faults.push({
-        path: ["traits"],
-        message: `A plugin with the trait \`handles_${kind}\` must have the trait \`audit_required\` as well.`,
-      });
-    }
-  }
-  if (traits.has("handles_phi") && controls.length === 0) {
-    faults.push({
-      path: ["compliance"],
-      message: "A plugin with the trait `handles_phi` must name its `compliance.hipaaControls`, such as `164.312(a)`.",
-    });
-  }
-  const days = isObject(raw["compliance"]) ? raw["compliance"]["dataRetentionDays"] : undefined;
-  if (traits.has("handles_phi") && typeof days === "number" && days < 2555) {
-    faults.push({
-      path: ["compliance", "dataRetentionDays"],
-      message: "Health data is kept for at least 2555 days (seven years).",
-    });
-  }
-  if (traits.has("external_service") && !declaredPermissions(raw).some((text) => text.startsWith("network:outbound"))) {
-    faults.push({
-      path: ["traits"],
-      message:
-        "A plugin with the trait `external_service` must ask for `network:outbound:<host>` of each host it calls.",
-    });
-  }
-  return faults;
-}
-
-/** Required and optional, those that parse. */
-function declaredPermissions(raw: Raw): string[] {
-  return ["permissions", "optionalPermissions"].flatMap((field) =>
-    texts(raw[field])
-      .map(([, text]) => text)
-      .filter((text) => parsePermission(text).permission !== undefined),
-  );
-}
-
-function coversValid(held: string, needed: string): boolean {
-  return parsePermission(held).permission !== undefined && covers(held, needed);
-}
-
-function contributes(raw: Raw): Raw {
-  return isObject(raw["contributes"]) ? raw["contributes"] : {};
-}
-
-function texts(value: unknown): [number, string][] {
-  return Array.isArray(value)
-    ? value.flatMap((item, i): [number, string][] => (typeof item === "string" ? [[i, item]] : []))
-    : [];
-}
-
-function objects(value: unknown): [number, Raw][] {
-  return Array.isArray(value) ? value.flatMap((item, i): [number, Raw][] => (isObject(item) ? [[i, item]] : [])) : [];
-}
-
-/** Better sentences for the fields whose pattern alone would not help; keyed by the identity of their schema. */
-export const specialSentences: ReadonlyMap<unknown, (value: unknown) => string | undefined> = new Map<
-  unknown,
-  (value: unknown) => string | undefined
->([
-  [manifestSchema.$defs.pluginId, (value) => (typeof value === "string" ? pluginIdFault(value) : undefined)],
-  [manifestSchema.$defs.version, versionFault],
-  [manifestSchema.$defs.entrypoint, entrypointFault],
-]);
-
-function versionFault(value: unknown): string | undefined {
-  if (typeof value !== "string" || value.length > 64) return undefined;
-  const near = semver.valid(value, { loose: true }) ?? semver.coerce(value)?.version;
-  return `\`${clip(value)}\` is not a semantic version of the form \`1.2.3\` (without \`v\` and without build metadata).${near === undefined ? "" : ` Did you mean \`${near}\`?`}`;
-}
-
-function entrypointFault(value: unknown): string | undefined {
-  if (typeof value !== "string") return undefined;
-  const reason = value.split(/[\\/]/).includes("..")
-    ? "it leads out of the package"
-    : /^([\\/]|[A-Za-z]:)/.test(value)
-      ? "it is absolute"
-      : value.includes("\\")
-        ? "it has backslashes; write `/`"
-        : "it has characters that a path in a package cannot have";
-  return `\`${clip(value)}\` cannot be the entrypoint: ${reason}. Write a path inside the package, such as \`./index.ts\`.`;
 }

@@ -6,7 +6,7 @@ import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { type Manifest, manifestSchema } from "../../plugin-api/src/manifest.ts";
 import { isObject } from "../base/json.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
-import { crossFaults, specialSentences } from "./cross-checks.ts";
+import { crossFaults } from "./cross-checks.ts";
 import { canonical } from "./dialects/canonical.ts";
 import type { Dialect, DialectName, DialectReading } from "./dialects/dialect.ts";
 import { madeOpen, madeOpenSdk } from "./dialects/made-open.ts";
@@ -15,6 +15,7 @@ import { vivified } from "./dialects/vivified.ts";
 import { dottedPath, type Fault, type Segment } from "./path.ts";
 import { schemaFaults } from "./schema-sentences.ts";
 import { readSourceText } from "./source-text.ts";
+import { specialSentences } from "./special-sentences.ts";
 
 export type { Manifest };
 
@@ -99,7 +100,16 @@ function jsonText(source: unknown): string | undefined {
 let compiled: ValidateFunction | undefined;
 
 function shapeFaults(manifest: Record<string, unknown>): Fault[] {
-  compiled ??= new Ajv2020({ allErrors: true, verbose: true, strict: false, logger: false }).compile(manifestSchema);
+  compiled ??= new Ajv2020({
+    allErrors: true,
+    verbose: true,
+    strict: false,
+    logger: false,
+    validateSchema: false,
+    meta: false,
+    inlineRefs: false,
+    code: { optimize: false },
+  }).compile(manifestSchema);
   if (compiled(manifest) === true) return [];
   const faults = schemaFaults(compiled.errors ?? [], { value: manifest, special: specialSentences, limit: maxFaults });
   compiled.errors = null;

@@ -201,7 +201,7 @@ describe("permission grammar", () => {
         assert.equal(new URL(`https://${host}/`).hostname, host);
         assert.ok(host.includes("."));
       }),
-      { numRuns: 5000 },
+      { numRuns: 2000 },
     );
   });
 });

@@ -5,7 +5,7 @@
  */
 import { isObject } from "../base/json.ts";
 import { nearest } from "./near-miss.ts";
-import { clip, dottedPath, type Fault, type Segment } from "./path.ts";
+import { clip, type Fault, type Segment } from "./path.ts";
 import { patternFault } from "./safe-pattern.ts";
 import {
   arrayOfSchemas,
@@ -16,31 +16,20 @@ import {
   oneSchema,
   refusedKeywords,
 } from "./schema-keywords.ts";
+import { type ReferenceReport, resolveReferences, type SchemaEntry, type SchemaNodes } from "./schema-references.ts";
 
 export const schemaCaps = {
   bytes: 64 * 1024,
   depth: 40,
   subschemas: 500,
-  /** Subschemas after every local reference is written out once. */
-  expanded: 1000,
   patternLength: 512,
   patterns: 32,
   nameLength: 128,
 } as const;
 
-export interface SchemaReport {
-  faults: Fault[];
-  /** Upper bound of subschemas visited for one value, references written out. */
-  cost: number;
-  /** Some reference leads back to a schema around it. */
-  recursive: boolean;
-}
-
-type SchemaNode = Record<string, unknown> | boolean;
-
 /** Never throws, whatever `schema` is. Linear in its size. */
-export function guardSchema(schema: unknown): SchemaReport {
-  const none: SchemaReport = { faults: [], cost: 0, recursive: false };
+export function guardSchema(schema: unknown): ReferenceReport {
+  const none: ReferenceReport = { faults: [], cost: 0, recursive: false };
   const size = sizeFault(schema);
   if (size !== undefined) return { ...none, faults: [{ path: [], message: size }] };
   if (!isObject(schema))
@@ -54,7 +43,7 @@ export function guardSchema(schema: unknown): SchemaReport {
   }
   const walk = new Walk();
   walk.schema(own, []);
-  const refs = walk.faults.length > 0 ? none : resolve(own, walk);
+  const refs = walk.faults.length > 0 ? none : resolveReferences(own, walk.nodes);
   return { faults: [...walk.faults, ...refs.faults], cost: refs.cost, recursive: refs.recursive };
 }
 
@@ -87,10 +76,7 @@ function sizeFault(root: unknown): string | undefined {
 
 class Walk {
   readonly faults: Fault[] = [];
-  readonly nodes = new Map<
-    SchemaNode,
-    { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string }
-  >();
+  readonly nodes: SchemaNodes = new Map();
   #patterns = 0;
 
   schema(node: unknown, path: readonly Segment[]): void {
@@ -100,7 +86,7 @@ class Walk {
       if (this.faults.length === 0) this.#fault(path, `A schema may have at most ${schemaCaps.subschemas} subschemas.`);
       return;
     }
-    const entry: { children: SchemaNode[]; here: SchemaNode[]; own: number; path: readonly Segment[]; ref?: string } = {
+    const entry: SchemaEntry = {
       children: [],
       here: [],
       own: 1,
@@ -193,101 +179,4 @@ class Walk {
   #fault(path: readonly Segment[], message: string): void {
     if (this.faults.length < 50) this.faults.push({ path, message });
   }
-}
-
-/** Follows the local references: where they lead, what they expand to, whether they ever end. */
-function resolve(root: Record<string, unknown>, walk: Walk): SchemaReport {
-  const faults: Fault[] = [];
-  for (const entry of walk.nodes.values()) {
-    if (entry.ref === undefined) continue;
-    const target = targetOf(root, entry.ref);
-    if (typeof target === "boolean") continue;
-    if (target === undefined || !walk.nodes.has(target)) {
-      const what = entry.ref.startsWith("#") ? "leads to no schema in this document" : "leads out of this document";
-      faults.push({
-        path: [...entry.path, "$ref"],
-        message: `\`$ref\` \`${clip(entry.ref)}\` ${what}; write one like \`#/$defs/address\`.`,
-      });
-      continue;
-    }
-    entry.children.push(target);
-    entry.here.push(target);
-  }
-  if (faults.length > 0) return { faults, cost: 0, recursive: false };
-
-  const endless = findCycle(walk, "here");
-  if (endless !== undefined) {
-    return {
-      faults: [
-        { path: endless, message: `The references from ${dottedPath(endless)} lead back to themselves and never end.` },
-      ],
-      cost: 0,
-      recursive: true,
-    };
-  }
-  const recursive = findCycle(walk, "children") !== undefined;
-  const cost = expandedCost(walk, root);
-  if (cost > schemaCaps.expanded) {
-    faults.push({
-      path: [],
-      message: `The schema's references write out to more than ${schemaCaps.expanded} subschemas; use fewer.`,
-    });
-  }
-  return { faults, cost, recursive };
-}
-
-function targetOf(root: Record<string, unknown>, ref: string): SchemaNode | undefined {
-  if (ref === "#") return root;
-  if (!ref.startsWith("#/")) return undefined;
-  let here: unknown = root;
-  for (const raw of ref.slice(2).split("/")) {
-    let key: string;
-    try {
-      key = decodeURIComponent(raw).replaceAll("~1", "/").replaceAll("~0", "~");
-    } catch {
-      return undefined;
-    }
-    if (typeof here !== "object" || here === null || !Object.hasOwn(here, key)) return undefined;
-    here = (here as Record<string, unknown>)[key];
-  }
-  return typeof here === "boolean" || isObject(here) ? here : undefined;
-}
-
-/** Path of a schema on a cycle along the given edges. Depth is bounded by `subschemas`. */
-function findCycle(walk: Walk, edges: "here" | "children"): readonly Segment[] | undefined {
-  const state = new Map<SchemaNode, "open" | "done">();
-  const visit = (node: SchemaNode): readonly Segment[] | undefined => {
-    const entry = walk.nodes.get(node)!;
-    state.set(node, "open");
-    for (const next of entry[edges]) {
-      const seen = state.get(next);
-      if (seen === "open") return entry.path;
-      if (seen === "done") continue;
-      const found = visit(next);
-      if (found !== undefined) return found;
-    }
-    state.set(node, "done");
-    return undefined;
-  };
-  for (const node of walk.nodes.keys()) {
-    const found = state.has(node) ? undefined : visit(node);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** A reference back to an open schema counts once: recursion is paid for while validating, see compile-schema.ts. */
-function expandedCost(walk: Walk, root: Record<string, unknown>): number {
-  const known = new Map<SchemaNode, number>();
-  const visit = (node: SchemaNode): number => {
-    const before = known.get(node);
-    if (before !== undefined) return before;
-    known.set(node, 1);
-    const entry = walk.nodes.get(node)!;
-    let cost = entry.own;
-    for (const child of entry.children) cost = Math.min(cost + visit(child), 1e9);
-    known.set(node, cost);
-    return cost;
-  };
-  return visit(root);
 }

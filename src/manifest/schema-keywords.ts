@@ -31,6 +31,7 @@ export const refusedKeywords: Record<string, string> = {
   $vocabulary: "the vocabulary is fixed",
   $async: "validation is synchronous",
   $data: "values cannot steer the schema",
+  dependencies: "use `dependentRequired` or `dependentSchemas`",
   id: "use `title` for a name",
 };
 
