@@ -286,6 +286,14 @@ describe("schemas of a plugin", () => {
     assert.match(validate({ type: "array" }, new Array(2 ** 32 - 1))["$"]!, /bytes/);
   });
 
+  test("cannot make a check that collects all errors fill the memory", () => {
+    const schema: Schema = { type: "array", items: { allOf: Array.from({ length: 400 }, () => ({ type: "string" })) } };
+    const { validate } = compilePluginSchema(schema);
+    const value = new Array(30_000).fill(1);
+    assert.match(validate(value, { partial: true })[0]!.message, /too large/);
+    assert.equal(validate(value).length, 1);
+  });
+
   test("of the largest size allowed compile and answer within a second or two", () => {
     for (const schema of [
       { type: "object", properties: named(490, { type: "string" }), additionalProperties: false },

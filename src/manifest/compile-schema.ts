@@ -92,12 +92,14 @@ function build(schema: Record<string, unknown>, cost: number, recursive: boolean
       const size = measure(value);
       if (typeof size === "string") return [{ path: "$", message: size }];
       const work = size * Math.max(cost, 1);
-      if (work > valueCaps.work)
+      // Only all errors tell what else is wrong besides what may be missing or unseen.
+      const needsAll = partial || unseen !== undefined;
+      if (work > (needsAll ? valueCaps.partialWork : valueCaps.work))
         return [{ path: "$", message: "The value is too large to be checked against this schema; send less at once." }];
       budget.left = valueCaps.budget;
       // All errors of a huge value would be more than anyone reads, and more than memory should hold.
       let run = thorough;
-      if (work > valueCaps.allErrors && !partial && unseen === undefined) {
+      if (work > valueCaps.allErrors && !needsAll) {
         brief ??= compile(false);
         run = brief;
       }

@@ -6,6 +6,8 @@ export const valueCaps = {
   depth: 64,
   /** Values × subschemas. */
   work: 20_000_000,
+  /** The same where all errors have to be collected, each of which takes memory. */
+  partialWork: 200_000,
   /** Steps of patterns and ticks, see safe-pattern.ts. */
   budget: 20_000_000,
   /** Values × subschemas up to which all errors are collected instead of the first. */
