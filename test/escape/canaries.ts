@@ -11,9 +11,19 @@ export interface Canaries {
 }
 
 export function plantCanaries(): Canaries {
-  const places = ["environment", "global", "canaryConfig", "canaryArguments", "innocentConfig", "innocentArguments", "hostContext"];
+  const places = [
+    "environment",
+    "global",
+    "canaryConfig",
+    "canaryArguments",
+    "innocentConfig",
+    "innocentArguments",
+    "hostContext",
+  ];
   const secrets = new Map(places.map((place) => [place, `canary-${place}-${randomBytes(12).toString("hex")}`]));
-  const needles = [...secrets].flatMap(([place, secret]) => [secret, ...disguises(secret)].map((needle) => ({ place, needle })));
+  const needles = [...secrets].flatMap(([place, secret]) =>
+    [secret, ...disguises(secret)].map((needle) => ({ place, needle })),
+  );
   process.env["BACKPLANE_CANARY"] = secrets.get("environment")!;
   const holder = globalThis as Record<string, unknown>;
   holder["backplaneCanary"] = { secret: secrets.get("global") };
@@ -35,8 +45,17 @@ export function plantCanaries(): Canaries {
 function disguises(secret: string): string[] {
   const bytes = Buffer.from(secret);
   // The first 30 bytes: base64 of a part depends on where the part begins, so all three shifts are sought.
-  const shifted = [0, 1, 2].map((shift) => Buffer.concat([Buffer.alloc(shift), bytes]).toString("base64").slice(shift === 0 ? 0 : 4, 40));
-  return [...shifted, bytes.toString("hex"), Buffer.from(secret, "utf16le").toString("latin1"), [...secret].reverse().join("")];
+  const shifted = [0, 1, 2].map((shift) =>
+    Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString("base64")
+      .slice(shift === 0 ? 0 : 4, 40),
+  );
+  return [
+    ...shifted,
+    bytes.toString("hex"),
+    Buffer.from(secret, "utf16le").toString("latin1"),
+    [...secret].reverse().join(""),
+  ];
 }
 
 function fail(place: string): never {

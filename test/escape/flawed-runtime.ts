@@ -66,12 +66,26 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
     return handler;
   };
 
-  const misbehave = (instance: PluginInstance, call: RuntimeCall): RuntimeOutcome | Promise<RuntimeOutcome> | undefined => {
+  const misbehave = (
+    instance: PluginInstance,
+    call: RuntimeCall,
+  ): RuntimeOutcome | Promise<RuntimeOutcome> | undefined => {
     const { context, execution } = call;
-    const ability = { context, execution, instance, ability: "data.query", args: Buffer.from("[]"), signal: new AbortController().signal };
+    const ability = {
+      context,
+      execution,
+      instance,
+      ability: "data.query",
+      args: Buffer.from("[]"),
+      signal: new AbortController().signal,
+    };
     const failure = (code: "internal" | "plugin_error", stack?: string): RuntimeOutcome => ({
       ok: false,
-      error: new BackplaneError(code, { plugin: instance.plugin, reason: "x" }, stack === undefined ? {} : { guestStack: stack }),
+      error: new BackplaneError(
+        code,
+        { plugin: instance.plugin, reason: "x" },
+        stack === undefined ? {} : { guestStack: stack },
+      ),
       usage,
     });
     switch (flaw) {
@@ -107,14 +121,18 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
         void callbacks.onAbilityCall({ ...ability, ability: "http.fetch" }).catch(() => {});
         return;
       case "lets-logs-through":
-        for (let i = 0; i < 10; i += 1) callbacks.onGuestMessage({ ...ability, ability: "log.write", args: Buffer.alloc(50_000, "x") });
+        for (let i = 0; i < 10; i += 1)
+          callbacks.onGuestMessage({ ...ability, ability: "log.write", args: Buffer.alloc(50_000, "x") });
         return;
       case "lets-giant-results-through":
         return { ok: true, result: Buffer.from(JSON.stringify("x".repeat(2 ** 21))), usage };
       case "shows-host-stacks":
         return failure("plugin_error", new Error("x").stack);
       case "shows-another-secret":
-        return failure("plugin_error", Buffer.from((first!.instance.guest.config as { name: string }).name).toString("hex"));
+        return failure(
+          "plugin_error",
+          Buffer.from((first!.instance.guest.config as { name: string }).name).toString("hex"),
+        );
       case "answers-nonsense":
         return { ok: true, result: Buffer.from("undefined"), usage };
       default:
@@ -130,15 +148,28 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
       if (answer !== undefined) return await answer;
     }
     const attacked = handlers.size > 2;
-    const broken = attacked && ((flaw === "fails-the-canary" && /canary/.test(instance.plugin)) || (flaw === "fails-the-neighbour" && /innocent/.test(instance.plugin)));
+    const broken =
+      attacked &&
+      ((flaw === "fails-the-canary" && /canary/.test(instance.plugin)) ||
+        (flaw === "fails-the-neighbour" && /innocent/.test(instance.plugin)));
     if (broken) return { ok: false, error: new BackplaneError("internal", { traceId: "x" }), usage };
     const ask = async (ability: string, args: unknown[]): Promise<unknown> => {
       const text = Buffer.from(JSON.stringify(args));
       const { signal } = new AbortController();
-      const bytes = await callbacks.onAbilityCall({ context: call.context, execution: call.execution, instance, ability, args: text, signal });
+      const bytes = await callbacks.onAbilityCall({
+        context: call.context,
+        execution: call.execution,
+        instance,
+        ability,
+        args: text,
+        signal,
+      });
       return JSON.parse(Buffer.from(bytes).toString());
     };
-    const ctx: Record<string, unknown> = { config: instance.guest.config, data: { getById: (...args: unknown[]) => ask("data.getById", args) } };
+    const ctx: Record<string, unknown> = {
+      config: instance.guest.config,
+      data: { getById: (...args: unknown[]) => ask("data.getById", args) },
+    };
     if (flaw !== "host-functions-in-ctx") Object.setPrototypeOf(ctx, null);
     const handler = await handlerOf(instance, call);
     const [params] = JSON.parse(Buffer.from(call.args).toString()) as unknown[];
@@ -146,7 +177,11 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
       const text = JSON.stringify(await handler(params, ctx)) ?? "null";
       return { ok: true, result: Buffer.from(text), usage };
     } catch (error) {
-      return { ok: false, error: new BackplaneError("plugin_error", { plugin: instance.plugin, reason: String(error) }), usage };
+      return {
+        ok: false,
+        error: new BackplaneError("plugin_error", { plugin: instance.plugin, reason: String(error) }),
+        usage,
+      };
     }
   };
 
@@ -161,7 +196,14 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
       if (flaw === "hangs-on-release") await new Promise((resolve) => setTimeout(resolve, 6000).unref());
     },
     status: () => ({
-      runners: [...groups].map(([group, pid]) => ({ id: group, pid, group, role: "working", instances: 1, residentBytes: 1 })),
+      runners: [...groups].map(([group, pid]) => ({
+        id: group,
+        pid,
+        group,
+        role: "working",
+        instances: 1,
+        residentBytes: 1,
+      })),
       instances: handlers.size,
       runnersStarted: groups.size,
       runnersLost: 0,

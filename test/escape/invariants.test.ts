@@ -11,7 +11,8 @@ const sections = new Map(
   [...doc.matchAll(/^### (INV-\d\d) .*\n([\s\S]*?)(?=^##|(?![\s\S]))/gm)].map((match) => [match[1]!, match[2]!]),
 );
 const attacks = loadAttacks();
-const namedIn = (text: string): string[] => [...text.matchAll(/`([a-z0-9]+(?:-[a-z0-9]+)+)`/g)].map((match) => match[1]!);
+const namedIn = (text: string): string[] =>
+  [...text.matchAll(/`([a-z0-9]+(?:-[a-z0-9]+)+)`/g)].map((match) => match[1]!);
 const hubTests = readdirSync(join(escapeFolder, "hub")).filter((name) => name.endsWith(".test.ts"));
 
 it("every attack names an invariant of the document, which names the attack", () => {
@@ -42,7 +43,10 @@ it("every expected outcome is an error code, or completes, or any_failure", () =
   for (const attack of attacks) {
     assert.ok(attack.expect.length > 0, `${attack.id} expects nothing`);
     for (const outcome of attack.expect) {
-      assert.ok(outcome === "completes" || outcome === "any_failure" || Object.hasOwn(errorTable, outcome), `${attack.id} expects ${outcome}`);
+      assert.ok(
+        outcome === "completes" || outcome === "any_failure" || Object.hasOwn(errorTable, outcome),
+        `${attack.id} expects ${outcome}`,
+      );
     }
   }
 });

@@ -34,7 +34,10 @@ export function readProcess(pid: number): ProcessSample | undefined {
 export function descendants(root: number): ProcessSample[] {
   let all: ProcessSample[];
   try {
-    all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name))).filter((sample) => sample !== undefined);
+    all = readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map((name) => readProcess(Number(name)))
+      .filter((sample) => sample !== undefined);
   } catch {
     return [];
   }

@@ -67,7 +67,10 @@ describe("the proving ground", { concurrency: false }, () => {
   }
 
   it("complains when an attack ends in a way the wall must not give", async () => {
-    assert.match(await problemsOf("none", { ...harmless, expect: ["cpu_exceeded"] }), /ended as completes, expected cpu_exceeded/);
+    assert.match(
+      await problemsOf("none", { ...harmless, expect: ["cpu_exceeded"] }),
+      /ended as completes, expected cpu_exceeded/,
+    );
   });
 
   it("never takes an internal error of the hub for an expected failure", () => {
@@ -76,14 +79,22 @@ describe("the proving ground", { concurrency: false }, () => {
   });
 
   it("fails an attack that completes and reports a breach", async () => {
-    const loud = { ...harmless, expect: ["any_failure"], code: "globalThis.__backplanePlugin = { functions: { attack() { return { breach: 'got out' }; } } };" };
+    const loud = {
+      ...harmless,
+      expect: ["any_failure"],
+      code: "globalThis.__backplanePlugin = { functions: { attack() { return { breach: 'got out' }; } } };",
+    };
     assert.match(await problemsOf("none", loud), /breach: got out/);
   });
 
   it("sees attacks of the corpus succeed where host functions stand in ctx", async () => {
     const attacks = new Map(loadAttacks().map((attack) => [attack.id, attack]));
     for (const id of ["realm-constructor-chain-ctx", "realm-error-constructors"]) {
-      assert.match(await problemsOf("host-functions-in-ctx", { ...attacks.get(id)!, limits: { timeoutMs: 1000 } }), /breach: /, id);
+      assert.match(
+        await problemsOf("host-functions-in-ctx", { ...attacks.get(id)!, limits: { timeoutMs: 1000 } }),
+        /breach: /,
+        id,
+      );
     }
   });
 
@@ -106,7 +117,8 @@ describe("canaries", () => {
       const secret = canaries.secret("global");
       const bytes = Buffer.from(secret);
       const disguised = [secret, bytes.toString("hex"), [...secret].reverse().join(""), Buffer.from(secret, "utf16le")];
-      for (let pad = 0; pad < 6; pad += 1) disguised.push(Buffer.concat([Buffer.alloc(pad, "#"), bytes, Buffer.alloc(7)]).toString("base64"));
+      for (let pad = 0; pad < 6; pad += 1)
+        disguised.push(Buffer.concat([Buffer.alloc(pad, "#"), bytes, Buffer.alloc(7)]).toString("base64"));
       for (const form of disguised) assert.deepEqual(canaries.search(form), ["global"]);
       assert.deepEqual(canaries.search("canary-global-0000"), []);
     } finally {
@@ -120,6 +132,9 @@ describe("the order of attacks", () => {
     const items = Array.from({ length: 50 }, (_, i) => i);
     assert.deepEqual(shuffled(items, 7), shuffled(items, 7));
     assert.notDeepEqual(shuffled(items, 7), shuffled(items, 8));
-    assert.deepEqual([...shuffled(items, 7)].sort((a, b) => a - b), items);
+    assert.deepEqual(
+      [...shuffled(items, 7)].sort((a, b) => a - b),
+      items,
+    );
   });
 });

@@ -5,9 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { newId } from "../../src/base/ids.ts";
 import { asDigest, asExecutionId, asInstallationId, asOrganizationId, asPluginId } from "../../src/base/brands.ts";
 import { sleep, withTimeout } from "../../src/base/deferred.ts";
+import { newId } from "../../src/base/ids.ts";
 import type {
   PluginInstance,
   PluginRuntime,
@@ -55,7 +55,7 @@ export const grantedAbilities = ["log.write", "progress.report", "events.emit", 
 const lowLimits: RuntimeLimits = {
   memoryMb: 32,
   cpuMs: 200,
-  timeoutMs: 2000,
+  timeoutMs: 8000,
   concurrency: 8,
   pendingAbilityCalls: 32,
   timers: 100,
@@ -82,7 +82,12 @@ export async function openProvingGround(options: ProvingGroundOptions): Promise<
   const witness = createWitness(canaries);
   const runtime = await options.createRuntime(witness.callbacks);
   const ground = new Ground(runtime, witness, canaries, options);
-  await ground.warm();
+  try {
+    await ground.warm();
+  } catch (error) {
+    await ground.close();
+    throw error;
+  }
   return ground;
 }
 
@@ -98,6 +103,8 @@ class Ground implements ProvingGround {
   readonly #peaks = new Map<string, number>();
   readonly #pids = new Set<number>();
   readonly #hostFaults: string[] = [];
+  /** Children that are no runners: the bundler's own process, which ends with ours. */
+  #ours = new Set<number>();
   #canaryPid: number | undefined;
   #closing = false;
   #turn: Promise<void>[] = [];
@@ -116,6 +123,12 @@ class Ground implements ProvingGround {
     const first = await this.#ping(this.#canary, "canaryArguments", 10_000);
     if (first !== undefined) throw new Error(`the canary does not answer before any attack: ${first}`);
     this.#canaryPid = this.#pidOf("org-canary");
+    const runners = new Set(this.#runtime.status().runners.map((runner) => runner.pid));
+    this.#ours = new Set(
+      descendants(process.pid)
+        .map((child) => child.pid)
+        .filter((pid) => !runners.has(pid)),
+    );
     this.#loop.take();
     this.#turn = [this.#keepPinging(), this.#keepSampling()];
   }
@@ -129,9 +142,12 @@ class Ground implements ProvingGround {
   async run(attack: Attack): Promise<AttackReport> {
     const organization = `org-${attack.id}-${newId().slice(-6)}`;
     const problems: string[] = [];
-    const config = attack.config === undefined ? { greeting: "hello", nested: { list: [1] } } : JSON.parse(attack.config);
+    const config =
+      attack.config === undefined ? { greeting: "hello", nested: { list: [1] } } : JSON.parse(attack.config);
     const attacker = this.#instance(attack.id, organization, attack.code, config, { ...lowLimits, ...attack.limits });
-    const innocent = this.#instance("innocent", organization, innocentCode, { name: this.#canaries.secret("innocentConfig") });
+    const innocent = this.#instance("innocent", organization, innocentCode, {
+      name: this.#canaries.secret("innocentConfig"),
+    });
     const before = await this.#ping(innocent, "innocentArguments", 8000);
     if (before !== undefined) problems.push(`the neighbour did not answer before the attack: ${before}`);
     const pidBefore = this.#pidOf(organization);
@@ -164,7 +180,15 @@ class Ground implements ProvingGround {
     const peak = this.#peaks.get(organization) ?? 0;
     if (peak > maxResidentBytes) problems.push(`its runner grew to ${Math.round(peak / 1048576)} MB`);
     problems.push(...this.#witness.take(attacker.key), ...this.#hostFaults.splice(0));
-    return { id: attack.id, outcomes, wallMs, canaryMs: pings.map((ping) => ping.ms), recoveryMs, peakResidentBytes: peak, problems };
+    return {
+      id: attack.id,
+      outcomes,
+      wallMs,
+      canaryMs: pings.map((ping) => ping.ms),
+      recoveryMs,
+      peakResidentBytes: peak,
+      problems,
+    };
   }
 
   async close(): Promise<string[]> {
@@ -173,13 +197,16 @@ class Ground implements ProvingGround {
     const problems: string[] = [];
     const status = this.#runtime.status();
     for (const runner of status.runners) this.#pids.add(runner.pid);
-    await withTimeout(this.#runtime.close({ drainMs: 500 }), 10_000, () => new Error("close never ended")).catch((error: unknown) => {
-      problems.push(String(error));
-    });
+    await withTimeout(this.#runtime.close({ drainMs: 500 }), 10_000, () => new Error("close never ended")).catch(
+      (error: unknown) => {
+        problems.push(String(error));
+      },
+    );
     this.#loop.stop();
     await sleep(300);
-    const left = descendants(process.pid).filter((child) => this.#pids.has(child.pid) || this.#pids.has(child.parent) || child.parent === process.pid);
-    if (left.length > 0) problems.push(`processes are left over: ${left.map((child) => `${child.command} ${child.pid}`).join(", ")}`);
+    const left = descendants(process.pid).filter((child) => !this.#ours.has(child.pid));
+    if (left.length > 0)
+      problems.push(`processes are left over: ${left.map((child) => `${child.command} ${child.pid}`).join(", ")}`);
     process.off("uncaughtExceptionMonitor", this.#onHostFault);
     this.#canaries.remove();
     return [...problems, ...this.#hostFaults];
@@ -203,7 +230,10 @@ class Ground implements ProvingGround {
     return outcomes;
   }
 
-  async #shoot(attack: Attack, attacker: PluginInstance): Promise<{ outcome?: RuntimeOutcome; problem?: string; nonce: string }> {
+  async #shoot(
+    attack: Attack,
+    attacker: PluginInstance,
+  ): Promise<{ outcome?: RuntimeOutcome; problem?: string; nonce: string }> {
     const nonce = newId();
     const cancel = new AbortController();
     const call = this.#call(attacker, attack.handler ?? ["functions", "attack"], argumentsOf(attack, nonce), {
@@ -213,7 +243,9 @@ class Ground implements ProvingGround {
     const late = (): Error => new Error(`the call had no outcome after ${limit} ms`);
     const timer = attack.mode === "cancel" ? setTimeout(() => cancel.abort(), 200) : undefined;
     try {
-      const answered = attack.mode?.startsWith("stream") ? this.#readStream(attacker, call, attack) : this.#runtime.call(attacker, call);
+      const answered = attack.mode?.startsWith("stream")
+        ? this.#readStream(attacker, call, attack)
+        : this.#runtime.call(attacker, call);
       const outcome = await withTimeout(answered, limit, late);
       this.#witness.ended(call.execution);
       return { outcome, nonce };
@@ -247,9 +279,18 @@ class Ground implements ProvingGround {
     const { key, limits } = attacker;
     if (!outcome.ok) {
       const { error } = outcome;
-      this.#witness.saw(key, "the error", `${error.code}\n${error.message}\n${error.stack}\n${error.guestStack}\n${JSON.stringify(error.details)}\n${String(error.cause)}`);
-      this.#witness.sawGuestText(key, "the guest's stack", `${error.message}\n${error.guestStack ?? ""}\n${JSON.stringify(error.details)}`);
-      const size = error.message.length + (error.guestStack?.length ?? 0) + (JSON.stringify(error.details)?.length ?? 0);
+      this.#witness.saw(
+        key,
+        "the error",
+        `${error.code}\n${error.message}\n${error.stack}\n${error.guestStack}\n${JSON.stringify(error.details)}\n${String(error.cause)}`,
+      );
+      this.#witness.sawGuestText(
+        key,
+        "the guest's stack",
+        `${error.message}\n${error.guestStack ?? ""}\n${JSON.stringify(error.details)}`,
+      );
+      const size =
+        error.message.length + (error.guestStack?.length ?? 0) + (JSON.stringify(error.details)?.length ?? 0);
       if (size > 64 * 1024) problems.push(`the error carries ${size} characters`);
       return error.code;
     }
@@ -265,7 +306,8 @@ class Ground implements ProvingGround {
     }
     const breach = (value as { breach?: unknown } | null | undefined)?.breach;
     if (breach !== null && breach !== undefined) problems.push(`breach: ${String(breach).slice(0, 600)}`);
-    if (attack.nonce && (value as { nonce?: unknown } | null)?.nonce !== nonce) problems.push("the result is not the one of this call");
+    if (attack.nonce && (value as { nonce?: unknown } | null)?.nonce !== nonce)
+      problems.push("the result is not the one of this call");
     return "completes";
   }
 
@@ -284,7 +326,9 @@ class Ground implements ProvingGround {
         stopped = true;
         await done;
         // On a lost runner the innocent may fail, but only with an error that invites them to try again.
-        const bad = killer ? failures.filter((text) => !/runner_lost|runtime_unavailable|deadline_exceeded/.test(text)) : failures;
+        const bad = killer
+          ? failures.filter((text) => !/runner_lost|runtime_unavailable|deadline_exceeded/.test(text))
+          : failures;
         return [...new Set(bad)].map((text) => `the neighbour: ${text}`);
       },
     };
@@ -303,7 +347,12 @@ class Ground implements ProvingGround {
   async #stillBurning(organization: string): Promise<string[]> {
     await sleep(quietAfterMs);
     const sample = (): Map<number, number> =>
-      new Map(this.#runtime.status().runners.filter((runner) => runner.group === organization).map((runner) => [runner.pid, readProcess(runner.pid)?.cpuMs ?? 0]));
+      new Map(
+        this.#runtime
+          .status()
+          .runners.filter((runner) => runner.group === organization)
+          .map((runner) => [runner.pid, readProcess(runner.pid)?.cpuMs ?? 0]),
+      );
     for (let attempt = 0; ; attempt += 1) {
       const first = sample();
       await sleep(quietWindowMs);
@@ -311,7 +360,8 @@ class Ground implements ProvingGround {
       const busy = [...first].filter(([pid, cpu]) => (second.get(pid) ?? cpu) - cpu > quietWindowMs * 0.4);
       if (busy.length === 0) return [];
       // Lingering work has its own CPU budget; it is given the time to use it up.
-      if (attempt === 3) return [`runner ${busy[0]![0]} still burns CPU ${quietAfterMs + 4 * quietWindowMs} ms after the attack`];
+      if (attempt === 3)
+        return [`runner ${busy[0]![0]} still burns CPU ${quietAfterMs + 4 * quietWindowMs} ms after the attack`];
     }
   }
 
@@ -329,7 +379,11 @@ class Ground implements ProvingGround {
       const at = performance.now();
       const problem = await this.#ping(this.#canary, "canaryArguments", 8000);
       const ms = performance.now() - at;
-      this.#pings.push({ at, ms, problem: problem ?? (ms > this.#maxCanaryMs ? `waited ${Math.round(ms)} ms for an answer` : undefined) });
+      this.#pings.push({
+        at,
+        ms,
+        problem: problem ?? (ms > this.#maxCanaryMs ? `waited ${Math.round(ms)} ms for an answer` : undefined),
+      });
       await sleep(25);
     }
   }
@@ -349,9 +403,18 @@ class Ground implements ProvingGround {
   /** One call of an innocent; gives what is wrong with the answer. */
   async #ping(instance: PluginInstance, secretPlace: string, timeoutMs: number): Promise<string | undefined> {
     const n = newId();
-    const call = this.#call(instance, ["functions", "ping"], JSON.stringify([{ n, secret: this.#canaries.secret(secretPlace) }]), { deadline: Date.now() + timeoutMs });
+    const call = this.#call(
+      instance,
+      ["functions", "ping"],
+      JSON.stringify([{ n, secret: this.#canaries.secret(secretPlace) }]),
+      { deadline: Date.now() + timeoutMs },
+    );
     try {
-      const outcome = await withTimeout(this.#runtime.call(instance, call), timeoutMs + 3500, () => new Error("no outcome"));
+      const outcome = await withTimeout(
+        this.#runtime.call(instance, call),
+        timeoutMs + 3500,
+        () => new Error("no outcome"),
+      );
       if (!outcome.ok) return `${outcome.error.code}: ${outcome.error.message}`;
       const value: unknown = JSON.parse(Buffer.from(outcome.result).toString());
       const right = { n, config: (instance.guest.config as { name: string }).name };
@@ -373,10 +436,25 @@ class Ground implements ProvingGround {
     const context = { execution, hostOnly: this.#canaries.secret("hostContext") };
     this.#witness.started(instance.key, execution, context);
     const environment = { id: execution, deadline: new Date(deadline).toISOString() };
-    return { execution, handler, args: new TextEncoder().encode(args), environment, deadline, idempotent: false, context, ...more };
+    return {
+      execution,
+      handler,
+      args: new TextEncoder().encode(args),
+      environment,
+      deadline,
+      idempotent: false,
+      context,
+      ...more,
+    };
   }
 
-  #instance(plugin: string, organization: string, code: string, config: unknown, limits: RuntimeLimits = { ...lowLimits, cpuMs: 2000, timeoutMs: 10_000 }): PluginInstance {
+  #instance(
+    plugin: string,
+    organization: string,
+    code: string,
+    config: unknown,
+    limits: RuntimeLimits = { ...lowLimits, cpuMs: 2000, timeoutMs: 10_000 },
+  ): PluginInstance {
     const key = newId();
     this.#witness.expect(key, limits);
     return {
@@ -388,7 +466,13 @@ class Ground implements ProvingGround {
       digest: asDigest(digestOf(code)),
       isolationGroup: organization,
       limits,
-      guest: { organization, plugin: { id: `escape.${plugin}`, version: "1.0.0" }, config, abilities: grantedAbilities, permissions: [] },
+      guest: {
+        organization,
+        plugin: { id: `escape.${plugin}`, version: "1.0.0" },
+        config,
+        abilities: grantedAbilities,
+        permissions: [],
+      },
       loadBundle: async () => ({ code }),
     };
   }

@@ -61,9 +61,12 @@ export function createWitness(canaries: Canaries): Witness {
         const own = notes.get(key);
         if (own !== undefined) own.calls += 1;
         check("ability call", key, call.execution, call.context);
-        if (!guest.abilities.includes(call.ability)) note(key, `ability '${call.ability.slice(0, 60)}' was called and is not granted`);
-        if (call.args.byteLength > limits.messageBytes) note(key, `ability arguments of ${call.args.byteLength} bytes came through`);
-        if (guest.plugin.id !== "escape.innocent" && guest.plugin.id !== "escape.canary") search(key, "an ability call", call.args);
+        if (!guest.abilities.includes(call.ability))
+          note(key, `ability '${call.ability.slice(0, 60)}' was called and is not granted`);
+        if (call.args.byteLength > limits.messageBytes)
+          note(key, `ability arguments of ${call.args.byteLength} bytes came through`);
+        if (guest.plugin.id !== "escape.innocent" && guest.plugin.id !== "escape.canary")
+          search(key, "an ability call", call.args);
         return await answer(call.ability, call.args, call.execution, call.signal);
       },
       onGuestMessage(message) {
@@ -73,14 +76,17 @@ export function createWitness(canaries: Canaries): Witness {
         own.messages += 1;
         if (message.ability === "log.write") own.logBytes += message.args.byteLength;
         check("message", key, message.execution, message.context);
-        if (!guest.abilities.includes(message.ability)) note(key, `message '${message.ability.slice(0, 60)}' was sent and is not granted`);
-        if (message.args.byteLength > message.instance.limits.messageBytes) note(key, `a message of ${message.args.byteLength} bytes came through`);
+        if (!guest.abilities.includes(message.ability))
+          note(key, `message '${message.ability.slice(0, 60)}' was sent and is not granted`);
+        if (message.args.byteLength > message.instance.limits.messageBytes)
+          note(key, `a message of ${message.args.byteLength} bytes came through`);
         search(key, "a message", message.args);
       },
       onFault(fault) {
         faults.push(fault);
         search(fault.instance.key, "a fault", fault.reason);
-        if (fault.reason.length > 8192) note(fault.instance.key, `a fault's reason has ${fault.reason.length} characters`);
+        if (fault.reason.length > 8192)
+          note(fault.instance.key, `a fault's reason has ${fault.reason.length} characters`);
       },
     },
     expect(key, limits) {
@@ -106,7 +112,8 @@ export function createWitness(canaries: Canaries): Witness {
       own.problems.clear();
       // One call's allowance for each call, and as much again for what the bridge adds to each line.
       const allowed = own.limits.logBytes * own.shots * 2 + 16 * 1024;
-      if (own.logBytes > allowed) problems.push(`${own.logBytes} bytes of log came through, ${own.limits.logBytes} a call are allowed`);
+      if (own.logBytes > allowed)
+        problems.push(`${own.logBytes} bytes of log came through, ${own.limits.logBytes} a call are allowed`);
       if (own.messages > maxMessagesPerCall * own.shots) problems.push(`${own.messages} messages came through`);
       return problems;
     },
@@ -118,10 +125,15 @@ async function answer(ability: string, args: Uint8Array, execution: string, sign
   const list: unknown = JSON.parse(Buffer.from(args).toString());
   const [entity, id] = Array.isArray(list) ? list : [];
   if (ability === "data.getById") {
-    if (entity === "refuse") throw new BackplaneError("permission_denied", { plugin: "escape", permission: "data:read:refuse" });
-    if (entity === "hang") return await new Promise((_, reject) => signal.addEventListener("abort", () => reject(new BackplaneError("cancelled"))));
+    if (entity === "refuse")
+      throw new BackplaneError("permission_denied", { plugin: "escape", permission: "data:read:refuse" });
+    if (entity === "hang")
+      return await new Promise((_, reject) =>
+        signal.addEventListener("abort", () => reject(new BackplaneError("cancelled"))),
+      );
     await new Promise((resolve) => setImmediate(resolve));
-    if (entity === "proto") return Buffer.from('{"id":"1","__proto__":{"polluted":"yes"},"constructor":{"prototype":{"polluted":"yes"}}}');
+    if (entity === "proto")
+      return Buffer.from('{"id":"1","__proto__":{"polluted":"yes"},"constructor":{"prototype":{"polluted":"yes"}}}');
     if (entity === "who") return Buffer.from(JSON.stringify({ execution }));
     return Buffer.from(JSON.stringify({ id, echo: entity }));
   }

@@ -2,8 +2,7 @@
 globalThis.__backplanePlugin = {
   functions: {
     async attack(params, ctx) {
-      const target = {}; Object.assign(target, params, params.nested);
-      return { breach: ({}).polluted || Object.getPrototypeOf(params) !== Object.prototype || target.polluted ? "parameters pollute" : null };
+      return { breach: ({}).polluted || params.polluted || params.nested.polluted || Object.getPrototypeOf(params) !== Object.prototype ? "parameters pollute" : null };
     },
   },
 };

@@ -6,7 +6,6 @@ const poison = () => {
   Function.prototype.apply = () => { throw new Error("poisoned apply"); };
   Function.prototype.bind = () => { throw new Error("poisoned bind"); };
   Function.prototype.toString = () => "poisoned";
-  Object.defineProperty(Function.prototype, Symbol.hasInstance, { value: () => true, configurable: true, writable: true });
 };
 
 globalThis.__backplanePlugin = {

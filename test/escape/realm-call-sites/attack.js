@@ -6,6 +6,8 @@ globalThis.__backplanePlugin = {
       const look = (_, sites) => {
         for (const site of sites) {
           frames += 1;
+          // What the plugin itself wrote is no secret of the bridge.
+          if (String(site.getFileName?.()).startsWith("plugin://")) continue;
           for (const name of ["getThis", "getFunction"]) { let value; try { value = site[name]?.(); } catch { continue; } if (value !== undefined && value !== null && value !== globalThis && !mine.has(value)) found.push(`${name}: ${typeof value} ${String(value).slice(0, 80)}`); }
           const file = `${site.getFileName?.() ?? ""} ${site.getScriptNameOrSourceURL?.() ?? ""} ${site.getEvalOrigin?.() ?? ""}`;
           if (/node:|file:|[/](work|usr|home|root|tmp|opt)[/]|isolated.vm|runner[.]/.test(file)) found.push(`file ${file}`);
