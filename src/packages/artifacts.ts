@@ -9,7 +9,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile }
 import { join } from "node:path";
 import type { Digest, OrganizationId } from "../base/brands.ts";
 import { BackplaneError } from "../errors/error.ts";
-import type { Bundle } from "../runtimes/runtime.ts";
+
 import type { Db, Store, Tx } from "../store/store.ts";
 import { digestFiles, isDigest, readArchive } from "./archive.ts";
 import { packageLimits } from "./limits.ts";
@@ -31,13 +31,19 @@ export interface ArtifactAddress {
   plugin?: string;
 }
 
+/** What a runtime loads: the script, and its source map where the package has one. */
+export interface StoredBundle {
+  code: string;
+  sourceMap?: string;
+}
+
 export interface Artifacts {
   /** Stores the archive inside the caller's transaction; nothing happens when it is there and sound. */
   put(tx: Tx, address: ArtifactAddress, archive: Uint8Array): Promise<void>;
   /** The verified files. Error: `artifact_corrupt` (damaged or missing). */
   get(address: ArtifactAddress): Promise<PackageFiles>;
   /** The verified code for a runtime, with its source map. Error: `artifact_corrupt`. */
-  loadBundle(address: ArtifactAddress & { entrypoint: string }): Promise<Bundle>;
+  loadBundle(address: ArtifactAddress & { entrypoint: string }): Promise<StoredBundle>;
 }
 
 const chunkBytes = 512 * 1024;
