@@ -29,10 +29,13 @@ class HttpError extends Error {
 defineProperty(HttpError, "name", { value: "HttpError", configurable: true });
 defineProperty(HttpError.prototype, "name", { value: "HttpError", writable: true, configurable: true });
 
+const web = /^https?:/;
+
 export function createHttpFace(call: Call): object {
   async function fetch(input: string | Request, init?: RequestInit): Promise<Response> {
     const request = new Request(input, init);
     const { method, url, redirect } = request;
+    if (!web.test(url)) throw new TypeError("Only http and https URLs can be requested");
     const content = takeContent(request);
     const answer = await abortable(
       call("http.fetch", [

@@ -91,20 +91,25 @@ const stops = /[\u3002\uff0e\uff61]/g;
 const disallowed = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zs}\p{Zl}\p{Zp}\ufffc\ufffd]/u;
 const joiners = /[\u200c\u200d]/g;
 
-/** Lower case one character at a time: a final sigma must not depend on its place. */
+/** One character at a time: a final sigma must not depend on its place, and nothing but a stop may turn into a dot. */
 function map(domain: string): string {
-  let lower = "";
+  let mapped = "";
   for (const character of domain
     .replace(ignored, "")
-    .replace(/\u1e9e/g, "ß")
-    .normalize("NFKC")) {
-    lower += character === "\u03f4" ? "θ" : character.toLowerCase();
+    .replace(stops, ".")
+    .replace(/\u1e9e/g, "ß")) {
+    const folded = character.normalize("NFKC").toLowerCase();
+    mapped += character !== "." && folded.includes(".") ? "\ufffd" : folded.normalize("NFKC");
   }
-  return lower.normalize("NFC").replace(stops, ".");
+  return mapped.normalize("NFC");
 }
 
+const rightToLeft = /(?=[\p{L}\p{N}])[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
 function validLabel(label: string): boolean {
-  return !disallowed.test(label.replace(joiners, "")) && !/^\p{M}/u.test(label);
+  if (disallowed.test(label.replace(joiners, "")) || /^\p{M}/u.test(label)) return false;
+  // The heart of the bidi rule: letters of both directions do not share a label.
+  return !(rightToLeft.test(label) && /[a-z]/.test(label));
 }
 
 /** The lower-case ASCII form, or undefined when the domain is not valid. */

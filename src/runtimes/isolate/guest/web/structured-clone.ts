@@ -178,8 +178,7 @@ export function structuredClone<T>(value: T, options: { transfer?: ArrayBuffer[]
   function cloneError(error: Error): unknown {
     const Type = errorTypes[`${error.name}`] ?? Error;
     const real = remember(error, new Type(`${error.message ?? ""}`));
-    const own = Object.getOwnPropertyDescriptor(error, "stack");
-    const stack = typeof own?.value === "string" ? own.value : undefined;
+    const stack = typeof error.stack === "string" ? error.stack : undefined;
     if (stack !== undefined) defineProperty(real, "stack", { value: stack, writable: true, configurable: true });
     if ("cause" in error) {
       defineProperty(real, "cause", { value: clone(error.cause), writable: true, configurable: true });

@@ -86,7 +86,11 @@ export async function openTestIsolate(): Promise<TestIsolate> {
         try { return JSON.stringify({ value: await (async () => { ${body}\n })() }); }
         catch (error) { return JSON.stringify({ error: String(error?.name) + ": " + String(error?.message) }); }
       })()`;
-      const json = (await context.eval(text, { promise: true, timeout: 5000 })) as string;
+      const running = context.eval(text, { promise: true, timeout: 5000 }) as Promise<string>;
+      const late = new Promise<never>((_, reject) => {
+        setTimeout(reject, 10_000, new Error("The isolate did not answer within 10 s")).unref();
+      });
+      const json = await Promise.race([running, late]);
       const outcome = JSON.parse(json) as { value?: unknown; error?: string };
       if (outcome.error !== undefined) throw new Error(outcome.error);
       return outcome.value;

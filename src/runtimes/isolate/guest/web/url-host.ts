@@ -3,7 +3,7 @@ import { domainToAscii } from "./idna.ts";
 import { percentDecodeText, percentEncode, percentSets } from "./percent.ts";
 
 const forbiddenHost = /[\0\t\n\r #/:<>?@[\\\]^|]/;
-const forbiddenDomain = /[\0-\x20"#%/:<>?@[\\\]^`{|}\x7f]/;
+const forbiddenDomain = /[\0-\x20#%/:<>?@[\\\]^|\x7f]/;
 
 export function parseHost(input: string, special: boolean): string | undefined {
   if (input[0] === "[") {

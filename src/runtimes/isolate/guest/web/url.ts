@@ -143,7 +143,7 @@ export class URL {
       this.#url.query = "";
       parseUrl(query, undefined, { url: this.#url, override: "query" });
     }
-    if (this.#params) replaceParams(this.#params, query);
+    if (this.#params) replaceParams(this.#params, this.#url.query ?? "");
   }
 
   get searchParams(): URLSearchParams {
