@@ -58,7 +58,8 @@ export interface EmitOptions {
 export interface QueryOptions {
   /** @default 50, at most 200 */
   limit?: number;
-  cursor?: string;
+  /** Rows to leave out from the start. @default 0 */
+  offset?: number;
   /** Field to sort by; `-field` sorts downwards. */
   orderBy?: string;
 }

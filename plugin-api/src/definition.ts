@@ -29,8 +29,7 @@ export interface PluginDefinition<Config extends object = ConfigShape> {
 }
 
 /**
- * A callable function. `parameters` were checked against the schema in the manifest. The result must be JSON; bytes become
- * `{"$bytes": base64}`. Write the parameters' type where you need it: `async hello({ who }: { who: string }, ctx)`.
+ * A callable function. `parameters` were checked against the schema in the manifest. The result must be JSON data. Write the parameters' type where you need it: `async hello({ who }: { who: string }, ctx)`.
  */
 export type PluginFunction<Config extends object = ConfigShape> = {
   // A method's parameters are compared both ways, so that a handler may state a narrower parameters type.

@@ -35,9 +35,14 @@ declare const console: {
   timeEnd(label?: string): void;
 };
 
-declare const navigator: { readonly userAgent: string };
+declare const navigator: {
+  readonly userAgent: string;
+};
 /** Whole milliseconds. */
-declare const performance: { readonly timeOrigin: number; now(): number };
+declare const performance: {
+  readonly timeOrigin: number;
+  now(): number;
+};
 
 type BufferSource = ArrayBuffer | ArrayBufferView;
 

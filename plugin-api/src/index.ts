@@ -46,6 +46,7 @@ export type {
 } from "./definition.ts";
 export type { AbilityError, AuthorErrorCode, HttpError } from "./errors.ts";
 export { authorErrorCodes, isAbilityError, isHttpError } from "./errors.ts";
+export type { Manifest, ManifestContributes, ManifestFunction, ManifestResources, PluginType } from "./manifest.ts";
 export type { ActionOperator, ConditionOperator, RuleContext } from "./operators.ts";
 
 /**

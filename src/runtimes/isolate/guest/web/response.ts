@@ -103,7 +103,7 @@ function make(parts: Parts): Response {
 
 /** The answer of an `http.fetch` ability call. */
 export function responseFromHost(answer: unknown, requestUrl: string): Response {
-  const { status, statusText, url, headers, body } = answer as Record<string, unknown>;
+  const { status, statusText, url, redirected, headers, body } = answer as Record<string, unknown>;
   const list = new Headers();
   for (const [name, value] of (headers ?? []) as [string, string][]) {
     try {
@@ -117,7 +117,7 @@ export function responseFromHost(answer: unknown, requestUrl: string): Response 
   return make({
     type: "basic",
     url: finalUrl,
-    redirected: finalUrl !== requestUrl,
+    redirected: typeof redirected === "boolean" ? redirected : finalUrl !== requestUrl,
     status: Number(status),
     statusText: `${statusText ?? ""}`,
     headers: list,

@@ -76,6 +76,13 @@ function wireData(value: unknown): WireBytes {
   return toWire(bytes);
 }
 
+/** HMAC keys have the length of their hash's block where none is given. */
+function hmacBits(algorithm: Record<string, unknown>): number {
+  const { hash } = algorithm;
+  const name = typeof hash === "object" ? (hash as { name?: unknown }).name : hash;
+  return name === "SHA-384" || name === "SHA-512" ? 1024 : 512;
+}
+
 export type Subtle = Record<string, (...args: never[]) => Promise<unknown>>;
 
 export function createSubtle(call: GuestHost["call"]): Subtle {
@@ -102,6 +109,14 @@ export function createSubtle(call: GuestHost["call"]): Subtle {
     },
     async deriveBits(algorithm: unknown, from: unknown, length: unknown) {
       return askBytes("deriveBits", wireAlgorithm(algorithm), materialOf(from, "deriveBits"), length);
+    },
+    async deriveKey(algorithm: unknown, from: unknown, derived: unknown, extractable: unknown, usages: unknown) {
+      const wire = materialOf(from, "deriveKey");
+      const target = wireAlgorithm(derived);
+      const length =
+        target["length"] ?? (`${target["name"] as string}`.toUpperCase() === "HMAC" ? hmacBits(target) : 256);
+      const bits = await askBytes("deriveBits", wireAlgorithm(algorithm), { ...wire, usages: ["deriveBits"] }, length);
+      return methods.importKey("raw", bits, derived, extractable, usages);
     },
     async generateKey(algorithm: unknown, extractable: unknown, usages: unknown) {
       const made = (await ask("generateKey", wireAlgorithm(algorithm), Boolean(extractable), usages)) as

@@ -60,6 +60,7 @@ const boot = /* js */ `
     setTimer: (ms, fn) => { timers[++last] = fn; timerOut(last, ms); return last; },
     clearTimer: (id) => { delete timers[id]; },
   };
+  globalThis.__hostFunctions = [host, host.call, host.send, host.setTimer, host.clearTimer, callOut, sendOut, timerOut];
   globalThis.__settle = (id, error, json) => {
     const { resolve, reject } = pending[id];
     if (error) reject(parse(json)); else resolve(parse(json));
@@ -124,7 +125,7 @@ export async function openTestIsolate(): Promise<TestIsolate> {
     }, ms);
   });
   await context.global.set("__backplaneSeed", seed);
-  await context.eval(await bundle);
+  await context.eval(await bundle, { filename: "file:///prelude.js" });
   await context.evalClosure(boot, [call, send, timer]);
   return opened;
 }
