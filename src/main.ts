@@ -343,6 +343,11 @@ async function compose({ settings, nodeId, log, opened }: Composing): Promise<Hu
         onBroken: (folder, error) => log.error({ err: error, folder }, "a bundled plugin is broken and left out"),
       });
   }
+  // The embedded store has one hub: whatever another one left behind is free at once, not when its leases lapse.
+  if (store.driver === "pglite") {
+    for (const former of await nodes.list()) await deliveries.nodeLost(former.id);
+    await store.db.deleteFrom("hub_nodes").execute();
+  }
   await nodes.start();
   await deliveries.start();
   await sequencer.start();

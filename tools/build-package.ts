@@ -14,5 +14,14 @@ rmSync(dist, { recursive: true, force: true });
 execFileSync(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json"], { cwd: root, stdio: "inherit" });
 mkdirSync(join(dist, "src/runtimes/isolate/guest"), { recursive: true });
 writeFileSync(join(dist, "src/runtimes/isolate/guest/prelude.generated.js"), (await guestPrelude()).text);
-for (const file of ["package.json", "plugin-api/manifest.schema.json", "plugin-api/package.json", "plugin-api/src/globals.d.ts"]) cpSync(join(root, file), join(dist, file));
-cpSync(join(root, "plugins"), join(dist, "plugins"), { recursive: true, filter: (path) => !/\.test\.ts$|\/fixtures(\/|$)|\/node_modules(\/|$)/.test(path) });
+for (const file of [
+  "package.json",
+  "plugin-api/manifest.schema.json",
+  "plugin-api/package.json",
+  "plugin-api/src/globals.d.ts",
+])
+  cpSync(join(root, file), join(dist, file));
+cpSync(join(root, "plugins"), join(dist, "plugins"), {
+  recursive: true,
+  filter: (path) => !/\.test\.ts$|\/fixtures(\/|$)|\/node_modules(\/|$)/.test(path),
+});
