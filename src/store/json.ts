@@ -1,5 +1,6 @@
 /** How JSON reaches SQL: one value for a jsonb column, or many rows in one parameter. Alike on both drivers. */
 import { type RawBuilder, sql } from "kysely";
+import { BackplaneError } from "../errors/error.ts";
 
 declare const jsonInput: unique symbol;
 /** What a jsonb column takes; only `json` makes it. A bare array would reach SQL as an array literal, not as JSON. */
@@ -26,13 +27,22 @@ export function jsonRows<Column extends string>(
   return sql`jsonb_to_recordset(${jsonText(rows)}::jsonb) as rows(${sql.join(definitions)})`;
 }
 
-/** JSON text that jsonb takes. */
+/** JSON text that jsonb takes. Error: `invalid_json` when it is nested some thousand deep or has cycles. */
 export function jsonText(value: unknown): string {
-  const text = JSON.stringify(value) ?? "null";
+  const text = stringify(value);
   // JSON.stringify escapes surrogates only when they stand alone.
   if (!text.includes("\\u0000") && !text.includes("\\ud")) return text;
   // A backslash before `u0000` may itself be escaped, and then it is text: pairs are consumed together.
   return text.replace(/\\(u0000|ud[89a-f][0-9a-f]{2}|.)/g, (pair, rest: string) =>
     rest.length > 1 ? "\\ufffd" : pair,
   );
+}
+
+function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? "null";
+  } catch (error) {
+    const reason = error instanceof RangeError ? "it is nested too deeply" : "it is no JSON value";
+    throw new BackplaneError("invalid_json", { reason }, { cause: error });
+  }
 }

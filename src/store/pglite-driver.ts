@@ -2,6 +2,7 @@
  * The embedded database: one PGlite worker, one connection, shared in turn. A transaction holds the connection, so
  * statements outside it wait. A worker that was lost (deadline, crash) is replaced at the next use.
  */
+import { statfs } from "node:fs/promises";
 import pg, { type QueryConfig, type QueryResult } from "pg";
 import { BackplaneError } from "../errors/error.ts";
 import { prepareDatabaseFolder } from "./database-folder.ts";
@@ -28,6 +29,10 @@ export interface PgliteDriver extends StoreDriver {
   /** The database folder as one block of bytes: test stores start from it. */
   image(): Promise<Uint8Array>;
 }
+
+const retryMs = 1000;
+/** Two segments of the write-ahead log. */
+const neededMb = 32;
 
 interface Session {
   socket: PgliteSocket;
@@ -103,6 +108,7 @@ class EmbeddedDriver implements PgliteDriver {
   #locks = new Set<string>();
   #session: Session | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #failure: { at: number; error: unknown } | undefined;
   #deadline = true;
   #closed = false;
 
@@ -196,7 +202,31 @@ class EmbeddedDriver implements PgliteDriver {
     if (this.#session?.socket.writable) return this.#session;
     await this.#session?.socket.ended;
     if (this.#session && this.#folder === undefined) throw new BackplaneError("database_unavailable");
-    return await runOutsideTransactionScope(() => this.#start());
+    // A start takes a second of work: while it fails, callers share one attempt a second.
+    if (this.#failure && performance.now() - this.#failure.at < retryMs) throw this.#failure.error;
+    try {
+      const session = await runOutsideTransactionScope(() => this.#start());
+      this.#failure = undefined;
+      return session;
+    } catch (error) {
+      this.#failure = { at: performance.now(), error: await this.#startError(error) };
+      this.#options.onFault(error);
+      throw this.#failure.error;
+    }
+  }
+
+  /** The engine does not say why it failed to start; a full disk, where it cannot replay its log, is the likely cause that helps to know. */
+  async #startError(error: unknown): Promise<unknown> {
+    if (this.#folder === undefined) return error;
+    const disk = await statfs(this.#folder).catch(() => undefined);
+    const freeMb = disk ? Math.floor((disk.bavail * disk.bsize) / 2 ** 20) : Number.POSITIVE_INFINITY;
+    if (freeMb < neededMb)
+      return new BackplaneError(
+        "storage_full",
+        { reason: `the disk of ${this.#folder} has ${freeMb} MB free, the database needs ${neededMb} MB to start` },
+        { cause: error },
+      );
+    return new BackplaneError("database_unavailable", {}, { cause: error });
   }
 
   async #start(): Promise<Session> {

@@ -163,8 +163,10 @@ export class PgliteSocket extends EventEmitter {
     else clearTimeout(this.#timer);
     if (answer instanceof Uint8Array && !pending?.resolve) {
       this.emit("data", Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength));
+      // A database that gave up (a full disk under its log) answers with an error and is never ready again.
+      if (!endsReady(answer)) this.destroy(new Error("Connection terminated: the database gave up"));
     } else if (typeof answer === "object" && "fault" in answer) {
-      const error = new Error(answer.fault);
+      const error = new Error(`Connection terminated: ${answer.fault}`);
       if (pending?.reject) pending.reject(error);
       else this.destroy(error);
     } else {
@@ -177,4 +179,10 @@ export class PgliteSocket extends EventEmitter {
     if (!Number.isFinite(ms)) return;
     this.#timer = setTimeout(() => this.destroy(new Error(`Connection terminated: no answer within ${ms} ms`)), ms);
   }
+}
+
+/** Whether the last message is ReadyForQuery. */
+function endsReady(bytes: Uint8Array): boolean {
+  const start = bytes.byteLength - 6;
+  return start >= 0 && bytes[start] === 0x5a && bytes[start + 4] === 5;
 }

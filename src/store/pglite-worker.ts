@@ -23,8 +23,29 @@ export type PgliteAnswer = Uint8Array | "ready" | "closed" | { fault: string };
 
 const dataFolder = "/pglite/data";
 
+/** What broke the engine itself while it ran the current request. */
+let broken: unknown;
+
+/**
+ * PGlite swallows what the engine throws, takes it for one of PostgreSQL's own jumps, and answers as if the statement
+ * were done. A stack overflow (JSON nested 100,000 deep) or a trap is none: the database must be opened anew.
+ */
+function watchForTraps(pglite: PGlite): void {
+  const engine = pglite.Module as unknown as { _PostgresMainLoopOnce(): void };
+  const original = engine._PostgresMainLoopOnce;
+  engine._PostgresMainLoopOnce = () => {
+    try {
+      original();
+    } catch (error) {
+      if (error instanceof RangeError || (error as { name?: unknown } | null)?.name === "RuntimeError") broken = error;
+      throw error;
+    }
+  };
+}
+
 async function serve(port: NonNullable<typeof parentPort>, data: PgliteWorkerData): Promise<void> {
   const pglite = await open(data);
+  watchForTraps(pglite);
   port.on("message", (request: PgliteRequest) => {
     answer(pglite, request).then(
       (result) => port.postMessage(result, result instanceof Uint8Array ? [result.buffer as ArrayBuffer] : []),
@@ -78,6 +99,7 @@ async function answer(pglite: PGlite, request: PgliteRequest): Promise<PgliteAns
       size += bytes.byteLength;
     },
   });
+  if (broken !== undefined) throw broken;
   if (chunks.length === 1) return chunks[0]!;
   const all = new Uint8Array(size);
   let offset = 0;

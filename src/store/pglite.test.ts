@@ -154,3 +154,16 @@ test("a transaction that forgets its connection is rolled back, and the others g
   assert.deepEqual(others.status === "fulfilled" && others.value, []);
   await store.close();
 });
+
+test("a statement that overflows the engine's stack fails, never passes for done, and the database comes back", async () => {
+  await using folder = await temporaryFolder();
+  const store = await openStore({ dataDir: folder.path });
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  const insert = (value: string) =>
+    sql`insert into settings (key, value) values (${value.slice(0, 9)}, ${value}::jsonb)`.execute(store.db);
+  await insert("1");
+  await assert.rejects(insert(deep), code("database_unavailable"));
+  const rows = await store.db.selectFrom("settings").select("value").execute();
+  assert.deepEqual(rows, [{ value: 1 }]);
+  await store.close();
+});

@@ -73,6 +73,18 @@ export function storeContract(driver: ContractDriver): void {
       },
     );
 
+    proves("refuses JSON nested a hundred thousand deep as invalid_json and goes on", async (store) => {
+      let value: unknown = 1;
+      for (let n = 0; n < 100_000; n += 1) value = [value];
+      await assert.rejects(async () => {
+        await store.db
+          .insertInto("settings")
+          .values({ key: "deep", value: json(value) })
+          .execute();
+      }, code("invalid_json"));
+      await store.ping();
+    });
+
     proves("inserts many rows from one parameter", async (store) => {
       const rows = Array.from({ length: 1000 }, (_, n) => ({ id: `org-${n}`, name: `Name ${n}` }));
       await sql`insert into organizations (id, name) select * from ${jsonRows(rows, { id: "text", name: "text" })}`.execute(
