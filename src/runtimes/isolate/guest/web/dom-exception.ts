@@ -1,5 +1,5 @@
-/** `DOMException`: the web's named errors. */
-import { defineProperty, objectKeys, tag } from "./primordials.ts";
+/** `DOMException`: the web's named errors. Without the constants of the 1990s (`ABORT_ERR`), which code compares by name today. */
+import { defineProperty, tag } from "./primordials.ts";
 
 const legacyCodes: Record<string, number> = {
   IndexSizeError: 1,
@@ -38,15 +38,3 @@ export class DOMException extends Error {
   }
 }
 tag(DOMException, "DOMException");
-
-const names = objectKeys(legacyCodes);
-for (const name of names) {
-  // AbortError → ABORT_ERR
-  const constant = `${name
-    .replace(/Error$/, "")
-    .replace(/([a-z])([A-Z])/g, "$1_$2")
-    .toUpperCase()}_ERR`;
-  const descriptor = { value: legacyCodes[name], enumerable: true };
-  defineProperty(DOMException, constant, descriptor);
-  defineProperty(DOMException.prototype, constant, descriptor);
-}

@@ -86,29 +86,30 @@ export function decodePunycode(text: string): string | undefined {
   return output;
 }
 
-const ignored = /\u00ad|\u034f|[\u180b-\u180f]|\u200b|\u2060|\u2064|[\ufe00-\ufe0f]|\ufeff|[\u{e0100}-\u{e01ef}]/gu;
-const stops = /[\u3002\uff0e\uff61]/g;
-const disallowed = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zs}\p{Zl}\p{Zp}\ufffc\ufffd]/u;
-const joiners = /[\u200c\u200d]/g;
+// The regular expressions stand inside the functions: making one with character properties costs the engine a while, and
+// most isolates never see such a host.
 
 /** One character at a time: a final sigma must not depend on its place, and nothing but a stop may turn into a dot. */
 function map(domain: string): string {
-  let mapped = "";
-  for (const character of domain
+  const ignored = /\u00ad|\u034f|[\u180b-\u180f]|\u200b|\u2060|\u2064|[\ufe00-\ufe0f]|\ufeff|[\u{e0100}-\u{e01ef}]/gu;
+  const prepared = domain
     .replace(ignored, "")
-    .replace(stops, ".")
-    .replace(/\u1e9e/g, "ß")) {
+    .replace(/[\u3002\uff0e\uff61]/g, ".")
+    .replace(/\u1e9e/g, "ß");
+  let mapped = "";
+  for (const character of prepared) {
     const folded = character.normalize("NFKC").toLowerCase();
     mapped += character !== "." && folded.includes(".") ? "\ufffd" : folded.normalize("NFKC");
   }
   return mapped.normalize("NFC");
 }
 
-const rightToLeft = /(?=[\p{L}\p{N}])[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
-
 function validLabel(label: string): boolean {
-  if (disallowed.test(label.replace(joiners, "")) || /^\p{M}/u.test(label)) return false;
+  const disallowed = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}\p{Cs}\p{Zs}\p{Zl}\p{Zp}\ufffc\ufffd]/u;
+  if (disallowed.test(label.replace(/[\u200c\u200d]/g, "")) || /^\p{M}/u.test(label)) return false;
   // The heart of the bidi rule: letters of both directions do not share a label.
+  const rightToLeft =
+    /(?=[\p{L}\p{N}])[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
   return !(rightToLeft.test(label) && /[a-z]/.test(label));
 }
 

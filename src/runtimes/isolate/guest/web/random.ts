@@ -6,7 +6,8 @@ import { DOMException } from "./dom-exception.ts";
 import { setBytes, subarray } from "./primordials.ts";
 
 const keyWords = 8;
-const poolSize = 960;
+/** Three blocks: small, because a cold engine takes a while for each. */
+const poolSize = 192;
 const key = new Uint32Array(keyWords);
 const state = new Uint32Array(16);
 const work = new Uint32Array(16);
@@ -22,7 +23,7 @@ export function seedRandom(seed: Uint8Array): void {
     key[word] = (key[word] as number) ^ ((seed[i] as number) << ((i & 3) * 8));
   }
   seeded = true;
-  refill();
+  used = poolSize;
 }
 
 const rotate = (value: number, by: number): number => (value << by) | (value >>> (32 - by));

@@ -121,7 +121,8 @@ export async function openTestIsolate(): Promise<TestIsolate> {
   });
   const timer = new ivm.Callback((id: number, ms: number) => {
     setTimeout(() => {
-      if (!isolate.isDisposed) void context.eval(`__fire(${id})`);
+      // The test may end, and the isolate with it, while the timer runs.
+      if (!isolate.isDisposed) context.eval(`__fire(${id})`).catch(() => {});
     }, ms);
   });
   await context.global.set("__backplaneSeed", seed);
