@@ -54,6 +54,8 @@ export interface FaultLabel {
   /** Calls that are to blame, and what each had cost. */
   calls: number[];
   cpuMicros: number[];
+  /** It goes on growing: others cannot be waited for. */
+  urgent: boolean;
 }
 
 export interface StatsLabel {
@@ -91,6 +93,7 @@ export const faultShape = {
   reason: "string",
   calls: "array",
   cpuMicros: "array",
+  urgent: "boolean",
 } as const;
 export const helloShape = {
   version: "number",

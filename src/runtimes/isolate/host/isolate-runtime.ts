@@ -697,7 +697,8 @@ export class IsolateRuntime implements PluginRuntime {
     if (label.kind === "poisoned") {
       if (hosted !== undefined) this.#strike(hosted, StrikeWeight.runnerLost, label.code, label.reason);
       link.culprit = frame.instance;
-      this.#leaveRunner(link, `poisoned: ${label.reason}`);
+      const within = label.urgent ? poisonedWithinMs / 10 : poisonedWithinMs;
+      this.#leaveRunner(link, `poisoned: ${label.reason}`, within);
     }
   }
 
@@ -723,7 +724,7 @@ export class IsolateRuntime implements PluginRuntime {
   }
 
   /** The runner must end, but others may finish first. Their next calls go elsewhere at once. */
-  #leaveRunner(link: RunnerLink, reason: string): void {
+  #leaveRunner(link: RunnerLink, reason: string, withinMs: number): void {
     link.leaving = true;
     link.endReason = reason;
     for (const placement of [...link.placements.values()]) {
@@ -732,7 +733,7 @@ export class IsolateRuntime implements PluginRuntime {
       if (placement.calls.size === 0) this.#dropPlacement(placement);
     }
     if (callsOn(link) === 0) link.kill(reason);
-    else setTimeout(() => link.kill(reason), poisonedWithinMs);
+    else setTimeout(() => link.kill(reason), withinMs);
   }
 
   /** The process is gone. Finds who was to blame before the calls are dealt with. */
@@ -752,13 +753,14 @@ export class IsolateRuntime implements PluginRuntime {
 
   #findCulprit(link: RunnerLink, working: HostedPlacement[]): void {
     const named = link.placements.get(link.culprit);
-    const culprit = named ?? (working.length === 1 ? working[0] : undefined);
+    const culprit = named ?? (link.crashed && working.length === 1 ? working[0] : undefined);
     if (culprit !== undefined) {
       link.culprit = culprit.number;
       this.#strike(culprit.hosted, StrikeWeight.runnerLost, "runner_lost", link.endReason);
       return;
     }
-    // Several were at work: each runs alone for a while, so that the next time the culprit is known.
+    // Nobody knows whose fault it was: each runs alone for a while, so that the next time it is known. Nobody gets a
+    // strike for a process that somebody else ended.
     for (const { hosted } of working) hosted.suspectUntil = performance.now() + suspectMs;
   }
 
@@ -799,14 +801,15 @@ export class IsolateRuntime implements PluginRuntime {
     this.#lastWatch = now;
     this.#looks += 1;
     for (const link of this.#fleet.links) {
-      if (!link.isReady || link.leaving) continue;
+      if (!link.isReady) continue;
       const calls = callsOn(link);
       if (late) link.lastHeard = now;
-      if (calls > 0) {
+      if (calls > 0 && !link.leaving) {
         link.lastUsed = now;
         this.#checkHealth(link, now);
       }
-      if ((calls > 0 || this.#looks % 20 === 0) && link.measure() > this.#parts.residentLimitBytes) {
+      if ((calls > 0 || link.leaving || this.#looks % 20 === 0) && link.measure() > this.#parts.residentLimitBytes) {
+        link.crashed = true;
         link.kill(`it used ${Math.round(link.resident / 1024 / 1024)} MB of memory`);
       }
     }

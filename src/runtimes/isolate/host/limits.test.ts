@@ -102,6 +102,7 @@ const bombs: Bomb[] = [
     body: "const a = []; for (;;) a.push(new Array(1000).fill(a.length));",
     limits: { cpuMs: 4000 },
     codes: ["memory_exceeded"],
+    losesRunner: true,
   },
   {
     title: "strings that grow",

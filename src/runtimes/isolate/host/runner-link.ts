@@ -19,6 +19,7 @@ export interface RunnerLinkOptions {
   onEnd(link: RunnerLink): void;
 }
 
+const crashSignals = ["SIGSEGV", "SIGABRT", "SIGILL", "SIGTRAP", "SIGBUS"];
 const startWithinMs = 15_000;
 /** A peer that takes no more bytes than this behind is not reading. */
 const maxBacklog = 256 * 1024 * 1024;
@@ -41,6 +42,8 @@ export class RunnerLink {
   endReason = "";
   /** Instance its last words named; 0 for none. */
   culprit = 0;
+  /** It crashed, or grew too large: whoever ran on it did that. */
+  crashed = false;
   /** We ended it on purpose: nobody is to blame. */
   retired = false;
   /** Instance numbers and call ids are never used twice on one link. */
@@ -84,7 +87,10 @@ export class RunnerLink {
     });
     this.ready.catch(() => {});
     child.on("error", (error) => this.#end(error.message));
-    child.on("exit", (code, signal) => this.#endSoon(`ended with ${signal ?? `code ${code}`}`));
+    child.on("exit", (code, signal) => {
+      this.crashed ||= crashSignals.includes(signal ?? "");
+      this.#endSoon(`ended with ${signal ?? `code ${code}`}`);
+    });
     socket.on("error", () => this.#endSoon("its socket broke"));
     socket.on("close", () => this.#endSoon("its socket closed"));
     socket.on("data", (chunk: Buffer) => {
@@ -156,7 +162,7 @@ export class RunnerLink {
   /** Its last words travel on another pipe and may come a moment later. */
   #endSoon(reason: string): void {
     this.leaving = true;
-    setTimeout(() => this.kill(reason), 10);
+    setTimeout(() => this.kill(reason), 20);
   }
 
   #end(reason: string): void {

@@ -24,8 +24,12 @@ export class CpuMeter {
     return (user + system - this.#lastThread.user - this.#lastThread.system) / 1000;
   }
 
+  /** Resident memory of the process at the last sample. */
+  residentBytes = process.memoryUsage.rss();
+
   /** `insideMs`: time spent inside all isolates on pool threads since the last sample. */
   sample(insideMs: number): void {
+    this.residentBytes = process.memoryUsage.rss();
     const whole = process.cpuUsage();
     const thread = process.threadCpuUsage();
     const spent = whole.user + whole.system - this.#lastProcess.user - this.#lastProcess.system;

@@ -25,6 +25,14 @@ export interface InstanceOptions {
   fault(instance: Instance, fault: FaultLabel): void;
 }
 
+interface Entry {
+  calls: LiveCall[];
+  cpuMs: number;
+  /** Resident memory of the process when it began. */
+  residentBefore: number;
+  done(): void;
+}
+
 interface LiveCall {
   id: number;
   budgetMs: number;
@@ -39,10 +47,15 @@ const maxBatch = 128;
 /** What an entry should cost at most; batches shrink to it, so that a culprit is not hidden among many. */
 const entryGoalMs = 10;
 /** How long an interrupted isolate may take to stop before the process is given up, and how much CPU each thread may use. */
-const stuckAfterMs = 400;
+const stuckAfterMs = 200;
 const stuckCpuMs = 150;
 /** The same, however little CPU the machine gave us. */
 const stuckAnywayMs = 3000;
+/**
+ * The engine's heap limit reacts late, or not at all for what is not on the heap. So an entry during which the process
+ * grows by more than its limit and this is given up. Entries of others are short: they do not see the growth.
+ */
+const growthSlackBytes = 96 * 1024 * 1024;
 /** What describe-error.ts gives is smaller. */
 const maxErrorText = 80_000;
 const abilityName = /^[A-Za-z][\w.]{0,63}$/;
@@ -59,12 +72,13 @@ export class Instance implements EntryJob {
   #inbox: (number | string)[] = [];
   #queued = false;
   #loading: (() => Promise<void>) | undefined;
-  #entry: { startedAt: number; busyBefore: number; calls: LiveCall[]; cpuMs: number; done: () => void } | undefined;
+  #entry: Entry | undefined;
   #busySeen = 0;
   #gone = false;
   #disposedAt = 0;
   #poolMsAtDispose = 0;
   #stuck = false;
+  #outgrown = false;
   #messageCostMs = 1;
   #backgroundMs = 0;
   #heapBytes = 0;
@@ -156,15 +170,13 @@ export class Instance implements EntryJob {
     const size = Math.max(1, Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs))) * 5;
     const batch = this.#inbox.length <= size ? this.#inbox : this.#inbox.slice(0, size);
     this.#inbox = batch === this.#inbox ? [] : this.#inbox.slice(size);
-    const entry = {
-      startedAt: performance.now(),
-      busyBefore: this.isolate.busyMs(),
+    this.#busySeen = this.isolate.busyMs();
+    this.#entry = {
       calls: this.#callsIn(batch),
       cpuMs: 0,
+      residentBefore: this.#options.meter.residentBytes,
       done,
     };
-    this.#busySeen = entry.busyBefore;
-    this.#entry = entry;
     const load = this.#loading;
     this.#loading = undefined;
     const run = load === undefined ? this.isolate.enter(batch) : this.#loadThenEnter(load, batch);
@@ -241,6 +253,12 @@ export class Instance implements EntryJob {
     try {
       busy = this.isolate.busyMs();
     } catch {
+      // The engine has disposed of the isolate for its memory. The thread may go on all the same: code that was
+      // optimised around calls of built-ins has loops without a check for interrupts.
+      if (!this.#gone) {
+        this.#charge(entry);
+        this.#giveUp("memory_exceeded", "the heap limit", entry.calls);
+      }
       return 0;
     }
     const inside = Math.max(0, busy - this.#busySeen);
@@ -259,9 +277,10 @@ export class Instance implements EntryJob {
         this.#stuck = true;
         this.#options.fault(this, {
           kind: "poisoned",
-          code: "cpu_exceeded",
+          code: this.#outgrown ? "memory_exceeded" : "cpu_exceeded",
           reason: "code that cannot be interrupted",
           ...blame([]),
+          urgent: this.#outgrown,
         });
       }
       return;
@@ -279,12 +298,15 @@ export class Instance implements EntryJob {
       if (call.cancelBy === 0 || now < call.cancelBy) cancelled = false;
     }
     if (entry.calls.length === 0) left = this.limits.cpuMs - this.#backgroundMs - entry.cpuMs;
-    if (left >= 0 && !cancelled) {
+    const grown = this.#options.meter.residentBytes - entry.residentBefore;
+    const outgrown = grown > this.limits.memoryMb * 1024 * 1024 + growthSlackBytes;
+    if (left >= 0 && !cancelled && !outgrown) {
       this.#abandon(now);
       return;
     }
     this.#charge(entry);
-    if (left < 0) this.#giveUp("cpu_exceeded", `${Math.round(entry.cpuMs)} ms in one entry`, entry.calls);
+    if (outgrown) this.#giveUp("memory_exceeded", `${Math.round(grown / 1024 / 1024)} MB in one entry`, entry.calls);
+    else if (left < 0) this.#giveUp("cpu_exceeded", `${Math.round(entry.cpuMs)} ms in one entry`, entry.calls);
     else this.#giveUp("runner_lost", "went on after it was cancelled", entry.calls);
   }
 
@@ -301,6 +323,7 @@ export class Instance implements EntryJob {
   catastrophe(message: string): void {
     const outOfMemory = message.includes("memory");
     const calls = this.#entry?.calls ?? [...this.#calls.values()];
+    if (this.#entry !== undefined && !this.#gone) this.#charge(this.#entry);
     this.#gone = true;
     this.#timers.close();
     this.#options.fault(this, {
@@ -373,6 +396,7 @@ export class Instance implements EntryJob {
             reason: body.slice(0, 1500),
             calls: [id],
             cpuMicros: [0],
+            urgent: false,
           });
         }
         return;
@@ -413,6 +437,7 @@ export class Instance implements EntryJob {
 
   #giveUp(code: FaultLabel["code"], reason: string, calls: readonly LiveCall[]): void {
     if (this.#gone) return;
+    this.#outgrown = code === "memory_exceeded";
     this.dispose();
     this.#options.fault(this, { kind: "isolate", code, reason, ...blame(calls) });
   }
@@ -472,9 +497,13 @@ function tooLarge(text: string, bytes: number): boolean {
   return text.length > bytes || (text.length * 3 > bytes && Buffer.byteLength(text) > bytes);
 }
 
-function blame(calls: readonly LiveCall[]): Pick<FaultLabel, "calls" | "cpuMicros"> {
+function blame(calls: readonly LiveCall[]): Pick<FaultLabel, "calls" | "cpuMicros" | "urgent"> {
   const named = calls.slice(0, 200);
-  return { calls: named.map((call) => call.id), cpuMicros: named.map((call) => Math.round(call.cpuMs * 1000)) };
+  return {
+    calls: named.map((call) => call.id),
+    cpuMicros: named.map((call) => Math.round(call.cpuMs * 1000)),
+    urgent: false,
+  };
 }
 
 function isDisposed(error: unknown): boolean {

@@ -202,6 +202,7 @@ export class Runner {
       reason: message.slice(0, 200),
       calls: [],
       cpuMicros: [],
+      urgent: false,
     };
     this.#writer.send({ type: FrameType.fault, label: JSON.stringify(fault) });
   }
