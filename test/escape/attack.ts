@@ -33,6 +33,8 @@ export interface Attack {
   handler?: string[];
   /** Appends that many bytes of distinct functions to the bundle. */
   bundlePad?: number;
+  /** Texts, each repeated so often, appended to the bundle. */
+  generate?: [text: string, times: number][];
   /** The completed result must carry the nonce it was given. */
   nonce?: boolean;
   code: string;
@@ -57,6 +59,7 @@ function loadAttack(folder: string, name: string): Attack {
     code += line;
     bytes += line.length;
   }
+  for (const [text, times] of attack.generate ?? []) code += text.repeat(times);
   return { ...attack, code };
 }
 

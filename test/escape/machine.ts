@@ -30,6 +30,18 @@ export function readProcess(pid: number): ProcessSample | undefined {
   }
 }
 
+/** True when a thread of the process runs or waits for a core: what burns CPU does so always, however busy the machine is. */
+export function wantsCpu(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((thread) => {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1");
+      return text.slice(text.lastIndexOf(")") + 2, text.lastIndexOf(")") + 3) === "R";
+    });
+  } catch {
+    return false;
+  }
+}
+
 /** Living descendants of `root`, without zombies. */
 export function descendants(root: number): ProcessSample[] {
   let all: ProcessSample[];

@@ -18,7 +18,7 @@ import type {
 } from "../../src/runtimes/runtime.ts";
 import { type Attack, isExpected } from "./attack.ts";
 import { type Canaries, plantCanaries } from "./canaries.ts";
-import { descendants, LoopMonitor, readProcess } from "./machine.ts";
+import { descendants, LoopMonitor, readProcess, wantsCpu } from "./machine.ts";
 import { createWitness, type Witness } from "./witness.ts";
 
 export interface AttackReport {
@@ -40,6 +40,12 @@ export interface ProvingGround {
   quiet(ms: number): Promise<number[]>;
   /** Closes the runtime; gives what is still wrong then. */
   close(): Promise<string[]>;
+}
+
+/** An organisation to attack from, with the innocent installation that lives there. */
+interface Quarters {
+  organization: string;
+  innocent: PluginInstance;
 }
 
 export interface ProvingGroundOptions {
@@ -65,8 +71,11 @@ const lowLimits: RuntimeLimits = {
 
 /** A runner's memory beside its isolates, and what V8 overshoots before any watchdog sees it. */
 const maxResidentBytes = 1200 * 1024 * 1024;
-const quietAfterMs = 350;
-const quietWindowMs = 200;
+const quietAfterMs = 300;
+/** So many looks in a row must find a thread that wants the CPU. */
+const quietLooks = 12;
+const quietLookMs = 15;
+const maxLingerMs = 3000;
 const maxRecoveryMs = 4000;
 
 const innocentCode = `
@@ -103,6 +112,7 @@ class Ground implements ProvingGround {
   readonly #peaks = new Map<string, number>();
   readonly #pids = new Set<number>();
   readonly #hostFaults: string[] = [];
+  readonly #free: Quarters[] = [];
   /** Children that are no runners: the bundler's own process, which ends with ours. */
   #ours = new Set<number>();
   #canaryPid: number | undefined;
@@ -140,17 +150,16 @@ class Ground implements ProvingGround {
   }
 
   async run(attack: Attack): Promise<AttackReport> {
-    const organization = `org-${attack.id}-${newId().slice(-6)}`;
     const problems: string[] = [];
+    const quarters = this.#quartersFor(attack);
+    const { organization, innocent } = quarters;
     const config =
       attack.config === undefined ? { greeting: "hello", nested: { list: [1] } } : JSON.parse(attack.config);
     const attacker = this.#instance(attack.id, organization, attack.code, config, { ...lowLimits, ...attack.limits });
-    const innocent = this.#instance("innocent", organization, innocentCode, {
-      name: this.#canaries.secret("innocentConfig"),
-    });
     const before = await this.#ping(innocent, "innocentArguments", 8000);
     if (before !== undefined) problems.push(`the neighbour did not answer before the attack: ${before}`);
     const pidBefore = this.#pidOf(organization);
+    this.#peaks.delete(organization);
     this.#loop.take();
     const started = performance.now();
 
@@ -167,7 +176,9 @@ class Ground implements ProvingGround {
       problems.push("the attack cost its runner, and is not marked to");
     }
     problems.push(...(await this.#stillBurning(organization)));
-    problems.push(...(await this.#release(attacker)), ...(await this.#release(innocent)));
+    problems.push(...(await this.#release(attacker)));
+    if (attack.killer || problems.length > 0) problems.push(...(await this.#release(innocent)));
+    else this.#free.push(quarters);
 
     const loop = this.#loop.take();
     if (loop.cpuMs > this.#maxLoopMs) problems.push(`the hub's event loop was held for ${Math.round(loop.cpuMs)} ms`);
@@ -189,6 +200,15 @@ class Ground implements ProvingGround {
       peakResidentBytes: peak,
       problems,
     };
+  }
+
+  /** A killer gets an organisation of its own; others move into one that an earlier attack left whole. */
+  #quartersFor(attack: Attack): Quarters {
+    const free = attack.killer ? undefined : this.#free.pop();
+    if (free !== undefined) return free;
+    const organization = `org-${attack.id}-${newId().slice(-6)}`;
+    const config = { name: this.#canaries.secret("innocentConfig") };
+    return { organization, innocent: this.#instance("innocent", organization, innocentCode, config) };
   }
 
   async close(): Promise<string[]> {
@@ -346,22 +366,21 @@ class Ground implements ProvingGround {
   /** Whatever the attack left running must be off the CPU by now. */
   async #stillBurning(organization: string): Promise<string[]> {
     await sleep(quietAfterMs);
-    const sample = (): Map<number, number> =>
-      new Map(
-        this.#runtime
-          .status()
-          .runners.filter((runner) => runner.group === organization)
-          .map((runner) => [runner.pid, readProcess(runner.pid)?.cpuMs ?? 0]),
-      );
-    for (let attempt = 0; ; attempt += 1) {
-      const first = sample();
-      await sleep(quietWindowMs);
-      const second = sample();
-      const busy = [...first].filter(([pid, cpu]) => (second.get(pid) ?? cpu) - cpu > quietWindowMs * 0.4);
+    // Lingering work has a CPU budget of its own; it is given the time to use it up.
+    const until = performance.now() + maxLingerMs;
+    for (;;) {
+      const pids = this.#runtime
+        .status()
+        .runners.filter((runner) => runner.group?.includes(organization))
+        .map((runner) => runner.pid);
+      let busy = pids;
+      for (let look = 0; look < quietLooks && busy.length > 0; look += 1) {
+        await sleep(quietLookMs);
+        busy = busy.filter(wantsCpu);
+      }
       if (busy.length === 0) return [];
-      // Lingering work has its own CPU budget; it is given the time to use it up.
-      if (attempt === 3)
-        return [`runner ${busy[0]![0]} still burns CPU ${quietAfterMs + 4 * quietWindowMs} ms after the attack`];
+      if (performance.now() > until)
+        return [`runner ${busy[0]} still burns CPU ${quietAfterMs + maxLingerMs} ms after the attack`];
     }
   }
 

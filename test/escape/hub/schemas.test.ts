@@ -181,7 +181,7 @@ describe("hostile manifests", () => {
       },
     }),
     "resources beyond all numbers": manifest({
-      resources: { memoryMb: 1e308, cpuMs: -1, timeoutMs: 1e400, concurrency: 0.5 },
+      resources: { memoryMb: 1e308, cpuMs: -1, timeoutMs: Number.MAX_VALUE, concurrency: 0.5 },
     }),
     "every permission at once": manifest({
       permissions: [

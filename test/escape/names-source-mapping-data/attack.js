@@ -1,8 +1,3 @@
-// A source map inside the code, with lying offsets.
-globalThis.__backplanePlugin = {
-  functions: {
-    async attack(params, ctx) {
-      Function('throw new Error("mapped")\n//# sourceMappingURL=data:application/json,{"version":3,"sources":["../../../../etc/passwd"],"names":[],"mappings":"AAAA;gggggggggggggB;AAAAzzzzzzzzzzzzzzzzB"}')();
-    },
-  },
-};
+// A source map inside the bundle, with lying offsets and host files.
+globalThis.__backplanePlugin = { functions: { async attack() { throw new Error("mapped"); } } };
+//# sourceMappingURL=data:application/json,{"version":3,"sources":["../../../../etc/passwd"],"names":[],"mappings":"AAAA;gggggggggggggB;AAAAzzzzzzzzzzzzzzzzB"}

@@ -1,8 +1,3 @@
-// sourceURL and sourceMappingURL comments that name host files and vast maps.
-globalThis.__backplanePlugin = {
-  functions: {
-    async attack(params, ctx) {
-      eval("throw new Error('named')\n//# sourceURL=/etc/passwd\n//# sourceMappingURL=file:///etc/passwd");
-    },
-  },
-};
+// A sourceURL comment in the bundle that names a host file.
+globalThis.__backplanePlugin = { functions: { async attack() { throw new Error("named"); } } };
+//# sourceURL=/etc/passwd

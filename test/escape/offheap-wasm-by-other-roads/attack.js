@@ -5,8 +5,9 @@ globalThis.__backplanePlugin = {
       const roads = [];
       const names = ["WebAssembly", "SharedArrayBuffer", "Atomics"];
       for (const name of names) {
-        if (Function(`return typeof ${name}`)() !== "undefined") roads.push(`Function:${name}`);
-        if ((0, eval)(`typeof ${name}`) !== "undefined") roads.push(`eval:${name}`);
+        if (name in globalThis) roads.push(name);
+        try { if (Function(`return typeof ${name}`)() !== "undefined") roads.push(`Function:${name}`); } catch {}
+        try { if ((0, eval)(`typeof ${name}`) !== "undefined") roads.push(`eval:${name}`); } catch {}
         if (Object.getOwnPropertyDescriptor(globalThis, name)?.value !== undefined) roads.push(`descriptor:${name}`);
       }
       for (const key of Reflect.ownKeys(globalThis)) {

@@ -3,16 +3,22 @@ globalThis.__backplanePlugin = {
   functions: {
     async attack(params, ctx) {
       const found = [];
-      const climb = Function("found", "depth", `
-        let f = arguments.callee, steps = 0;
-        try { while (f && steps < 50) { steps += 1; f = f.caller; if (f && !String(f).includes("climb") ) { found.push(String(f).slice(0, 120)); const a = f.arguments; if (a && a.length) found.push("arguments of a caller: " + typeof a[0]); } } } catch (error) {}
-      `);
-      climb(found);
-      JSON.stringify({ toJSON() { climb(found); } });
-      await new Promise((done) => setTimeout(Function("climb", "found", "done", "return function () { climb(found); done(); }")(climb, found, done), 1));
-      const sloppyThen = Function("climb", "found", "return function (v) { climb(found); return v; }")(climb, found);
-      await ctx.data.getById("thing", "1").then(sloppyThen);
-      const bad = found.filter((text) => !text.includes("function (v)") && !text.includes("function ()") && !text.includes("anonymous("));
+      // The bundle is a sloppy script: what follows has `arguments.callee` and `caller`.
+      function climb() {
+        let f = climb; let steps = 0;
+        try { while (f && steps < 50) { steps += 1; f = f.caller; if (f && !own.has(f)) { found.push(String(f).slice(0, 120)); const given = f.arguments; if (given?.length) found.push(`arguments of a caller: ${typeof given[0]}`); } } } catch {}
+        try { f = arguments.callee.caller; if (f && !own.has(f)) found.push(String(f).slice(0, 120)); } catch {}
+      }
+      const own = new Set([climb]);
+      const plain = (run) => { const f = function () { climb(); return run?.(); }; own.add(f); return f; };
+      plain()();
+      JSON.stringify({ toJSON: plain() });
+      await new Promise((done) => setTimeout(plain(done), 1));
+      await ctx.data.getById("thing", "1").then(plain());
+      ctx.logger.info("x", { toJSON: plain() });
+      try { await ctx.data.getById("thing", { toJSON: plain() }); } catch {}
+      queueMicrotask(plain()); await 0;
+      const bad = found.filter((text) => !text.includes("attack(params, ctx)") && !text.startsWith("arguments of"));
       return { breach: bad.length > 0 ? bad.slice(0, 4).join("; ") : null };
     },
   },

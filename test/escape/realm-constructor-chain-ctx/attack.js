@@ -9,6 +9,7 @@ globalThis.__backplanePlugin = {
         seen.add(value);
         let maker; try { maker = value.constructor?.constructor; } catch { return; }
         if (typeof maker === "function") {
+          if (maker !== Function && maker.name === "Function") found.push(`${path}: a foreign Function`);
           let realm; try { realm = maker("return globalThis")(); } catch {}
           if (realm && realm !== globalThis) found.push(`${path}: another realm`);
           try { if (maker("return typeof process")() !== "undefined") found.push(`${path}: process`); } catch {}

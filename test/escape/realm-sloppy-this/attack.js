@@ -3,7 +3,7 @@ globalThis.__backplanePlugin = {
   functions: {
     async attack(params, ctx) {
       const found = [];
-      const spy = Function("found", "return function () { if (this !== globalThis && this !== undefined) found.push(Object.prototype.toString.call(this) + ':' + Reflect.ownKeys(this).map(String).slice(0, 20)); return this; }")(found);
+      const spy = function () { if (this !== globalThis && this !== undefined) found.push(`${Object.prototype.toString.call(this)}:${Reflect.ownKeys(this).map(String).slice(0, 20)}`); return 1; };
       setTimeout(spy, 0); queueMicrotask(spy);
       ctx.execution.signal?.addEventListener?.("abort", spy);
       await ctx.data.getById("thing", "1").then(spy);
