@@ -40,7 +40,12 @@ export interface Consumers {
 export function createConsumers({ store }: { store: Store }): Consumers {
   return {
     async register(tx, { organization, consumer, plugin, pattern, active = true }) {
-      if (!isEventPattern(pattern) || consumer.length === 0 || consumer.length > 600 || !isStorableText(consumer)) {
+      if (
+        !isEventPattern(pattern) ||
+        consumer.length === 0 ||
+        Buffer.byteLength(consumer) > 800 ||
+        !isStorableText(consumer)
+      ) {
         throw new BackplaneError(
           "invalid_input",
           {},

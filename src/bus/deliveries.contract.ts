@@ -1,5 +1,6 @@
 /** The contract of deliveries: run on every driver (embedded, PostgreSQL, JetStream), because callers must not be able to tell them apart. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import fc from "fast-check";
@@ -137,6 +138,39 @@ export function deliveriesContract(driver: BusDriver): void {
       assert.deepEqual(second, [{ itemId: "i", accepted: false }]);
       await wait(150);
       assert.equal(recorder.seen.length, 2);
+    });
+
+    on("names and payloads at their limits are taken, beyond them refused", async (bus) => {
+      const got: Delivery[] = [];
+      const node = await bus.node({}, (n) => {
+        n.handle("event", async (delivery) => void got.push(delivery));
+        n.handle("message", async (delivery) => void got.push(delivery));
+      });
+      // Unlike letters, so that the database cannot compress the index row.
+      const text = (bytes: number): string => randomBytes(bytes).toString("base64url").slice(0, bytes);
+      const consumer = text(800);
+      await bus.subscribe("o".repeat(64), consumer, "x.*");
+      await bus.publish("o".repeat(64), `x.${text(254).replaceAll("=", "_")}`, { id: text(256), subject: text(512) });
+      const input = {
+        organization: text(64),
+        consumer: text(800),
+        kind: "message" as const,
+        key: text(800),
+        itemId: text(800),
+        payload: "x".repeat(1_000_000),
+      };
+      await bus.transaction((tx) => node.enqueue(tx, [input]));
+      await until(() => got.length === 2, "both are delivered");
+      const refuse = (wrong: object, code: string) =>
+        assert.rejects(
+          bus.transaction((tx) => node.enqueue(tx, [{ ...input, ...wrong }])),
+          { code },
+        );
+      await refuse({ key: "é".repeat(401) }, "invalid_input");
+      await refuse({ itemId: "" }, "invalid_input");
+      await refuse({ consumer: "a\u0000" }, "invalid_input");
+      await refuse({ payload: "x".repeat(1_100_000) }, "payload_too_large");
+      await refuse({ payload: 1n }, "invalid_input");
     });
 
     on("work enqueued in a transaction that rolls back never runs", async (bus) => {
@@ -292,13 +326,14 @@ export function deliveriesContract(driver: BusDriver): void {
       }
       await until(() => waits.length === 20, "the quiet ones are served", 5000);
       waits.sort((a, b) => a - b);
-      assert.ok(waits[10]! < 250, `median wait ${waits[10]} ms`);
+      assert.ok(waits[10]! < 800, `median wait ${waits[10]} ms`);
       assert.ok(noisy < 2500, `the flood still runs (${noisy})`);
     });
 
     on("claims of a node that died lapse and are handled by another, counted as attempts", async (bus) => {
       const recorder = new Recorder();
       await bus.enqueue({ itemId: "i1", key: "k" }, { itemId: "i2", key: "k" });
+      const since = performance.now();
       const dead = await claimDeliveries(bus.store, {
         claims: [{ organization: "a", consumer: "c", cap: 1, run: 1 }],
         kinds: ["message"],
@@ -308,12 +343,15 @@ export function deliveriesContract(driver: BusDriver): void {
         relayed: false,
       });
       assert.equal(dead[0]!.rows.length, 1);
-      const since = performance.now();
-      const node = await bus.node({}, (n) => n.handle("message", recorder.handler()));
-      await wait(150);
-      assert.deepEqual(recorder.items(), [], "the key is held by the lease");
+      const times: number[] = [];
+      const node = await bus.node({}, (n) =>
+        n.handle(
+          "message",
+          recorder.handler(() => void times.push(performance.now())),
+        ),
+      );
       await drained(bus);
-      assert.ok(performance.now() - since > 400);
+      assert.ok(times[0]! - since >= 690, "the key is held by the lease");
       assert.deepEqual(
         recorder.seen.map((s) => [s.itemId, s.attempt]),
         [
@@ -397,14 +435,14 @@ export function deliveriesContract(driver: BusDriver): void {
       assert.equal(await cancel("next"), undefined);
     });
 
-    on("an item is not handled before it is due", async (bus) => {
-      const recorder = new Recorder();
-      await bus.node({}, (n) => n.handle("message", recorder.handler()));
-      await bus.enqueue({ itemId: "later", due: new Date(Date.now() + 400) }, { itemId: "now" });
-      await until(() => recorder.seen.length === 1, "now");
-      await wait(150);
-      assert.deepEqual(recorder.items(), ["now"]);
+    on("an item is not handled before it is due, and others do not wait for it", async (bus) => {
+      const at = new Map<string, number>();
+      await bus.node({}, (n) => n.handle("message", async ({ itemId }) => void at.set(itemId, Date.now())));
+      const due = Date.now() + 500;
+      await bus.enqueue({ itemId: "later", due: new Date(due) }, { itemId: "now" });
       await drained(bus);
+      assert.ok(at.get("later")! >= due);
+      assert.ok(at.get("now")! < at.get("later")!);
     });
 
     on("replay gives past events again in log order, before what comes new", async (bus) => {

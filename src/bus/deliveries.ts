@@ -13,6 +13,7 @@ import type { DeliveryHandler, DeliveryInput, DeliveryKind, DeliveryRef } from "
 import { createDeliveryRunner, type HandlerOptions } from "./delivery-runner.ts";
 import { insertDeliveries, lapseLeases } from "./delivery-sql.ts";
 import { DeliveryWorker, type WorkerLimits } from "./delivery-worker.ts";
+import { isStorableText } from "./event-record.ts";
 import { JetStreamRelay } from "./jetstream-relay.ts";
 import { type ReplayOptions, replayEvents } from "./replay.ts";
 import { wakeConsumers } from "./wake.ts";
@@ -27,7 +28,7 @@ export interface ConsumerLag {
 }
 
 export interface Deliveries {
-  /** Adds work in the caller's transaction. `accepted` is false for an item id the consumer had before. Error: `invalid_input`. */
+  /** Adds work in the caller's transaction. `accepted` is false for an item id the consumer had before. Errors: `invalid_input`, `payload_too_large` (1 MiB). */
   enqueue(tx: Tx, deliveries: readonly DeliveryInput[]): Promise<{ itemId: string; accepted: boolean }[]>;
   /** Registers what handles a kind; before `start`. */
   handle(kind: DeliveryKind, handler: DeliveryHandler, options?: HandlerOptions): void;
@@ -57,6 +58,8 @@ export interface DeliveriesOptions {
   limits?: Partial<WorkerLimits>;
 }
 
+/** They are columns of indexes, whose rows the database limits. */
+const maxNameBytes = 800;
 const cancelChannel = "bus_cancel";
 
 const defaultLimits: WorkerLimits = {
@@ -146,12 +149,16 @@ export function createDeliveries({
 }
 
 function checkInput({ organization, consumer, itemId, key }: DeliveryInput): void {
-  const short = (value: string | undefined, limit: number): boolean =>
-    value === undefined ||
-    (value.length > 0 && value.length <= limit && !value.includes("\u0000") && value.isWellFormed());
   const errors = Object.entries({ organization, consumer, itemId, key })
-    .filter(([name, value]) => !short(value, name === "itemId" || name === "key" ? 1024 : 600))
-    .map(([name]) => ({ path: `$.${name}`, message: "must be a short text" }));
+    .filter(
+      ([, value]) =>
+        value !== undefined &&
+        (value.length === 0 || Buffer.byteLength(value) > maxNameBytes || !isStorableText(value)),
+    )
+    .map(([name]) => ({
+      path: `$.${name}`,
+      message: `must be a text of 1 to ${maxNameBytes} bytes without control characters`,
+    }));
   if (errors.length > 0) throw new BackplaneError("invalid_input", {}, { errors });
 }
 

@@ -2,10 +2,12 @@
  * The statements behind deliveries, each over a whole batch. A row is `pending` until it is settled; being claimed is
  * `claimed_until` in the future, in columns no index covers, so claiming rewrites a row in place. `claimed_by` and `attempts`
  * together are the fence: a worker whose lease has lapsed can settle nothing, because whoever claimed next has raised `attempts`.
- * Only pending rows have a `claimed_by`, so statements by id need not ask for the state, which would tempt the planner into the wrong index.
+ * Only pending rows have a `claimed_by`, so statements by id need not ask for `state = 'pending'`, which would let the planner walk a
+ * partial index of the whole backlog instead of the primary key.
  */
 import { type RawBuilder, sql } from "kysely";
 import type { JsonValue } from "../base/json.ts";
+import { BackplaneError } from "../errors/error.ts";
 import type { Db, Store, Tx } from "../store/store.ts";
 import type { ConsumerKey } from "./consumers.ts";
 import type { DeliveryFault, DeliveryInput, DeliveryKind } from "./delivery.ts";
@@ -40,6 +42,8 @@ export interface ClaimAnswer extends ConsumerKey {
   rows: ClaimedRow[];
   /** True when rows are left that this claim did not take: behind a busy key, not due, or over the cap. */
   more: boolean;
+  /** Live claims among the rows read. */
+  held: number;
   /** True when the scan ended at its window, not at the end of the backlog. */
   cut: boolean;
   /** Where a scan by keys ended; claim on from here next time. */
@@ -74,11 +78,20 @@ export interface Settlement {
   fault?: DeliveryFault | undefined;
 }
 
-/** The item ids that are new. */
+const maxPayloadBytes = 1024 * 1024;
+
+function payloadText(payload: unknown): string {
+  const text = storableJson(payload, "$.payload");
+  const size = Buffer.byteLength(text);
+  if (size > maxPayloadBytes) throw new BackplaneError("payload_too_large", { size, limit: maxPayloadBytes });
+  return text;
+}
+
+/** True for each that is new. */
 export async function insertDeliveries(tx: Tx, inputs: readonly DeliveryInput[]): Promise<boolean[]> {
   const values = inputs.map(
     (d) => sql`(${d.organization}, ${d.consumer}, ${d.kind}, ${d.key ?? d.itemId}, ${d.itemId},
-    ${storableJson(d.payload, "$.payload")}::text::jsonb, coalesce(${d.due?.toISOString() ?? null}::text::timestamptz, now()), ${d.traceparent ?? null}::text)`,
+    ${payloadText(d.payload)}::text::jsonb, coalesce(${d.due?.toISOString() ?? null}::text::timestamptz, now()), ${d.traceparent ?? null}::text)`,
   );
   const result = await sql<{ organization_id: string; consumer: string; item_id: string }>`
     insert into deliveries (organization_id, consumer, kind, key, item_id, payload, due, traceparent) values ${sql.join(values)}
@@ -111,6 +124,7 @@ export async function claimDeliveries(store: Store, options: ClaimOptions): Prom
         consumer: row.consumer,
         rows: [],
         more: false,
+        held: row.held,
         cut: row.scanned >= options.window,
         lastKey: row.last_key ?? undefined,
       };
@@ -146,7 +160,7 @@ function claimStatement(options: ClaimOptions): RawBuilder<Omit<RawClaim, "id"> 
       select w.* from json_to_recordset(${wanted}::text::json) as w(org text, consumer text, cap int, run int)
       where not exists (select 1 from consumers c where c.organization_id = w.org and c.consumer = w.consumer and not c.active)
     ), scan as materialized (
-      select w.org, w.consumer, w.cap, w.run, d.row, d.id, d.key, d.kind, coalesce(d.claimed_until > now(), false) as held,
+      select w.org, w.consumer, w.cap, w.run, d.id, d.key, d.kind, coalesce(d.claimed_until > now(), false) as held,
         d.due <= now() and d.kind in (select json_array_elements_text(${JSON.stringify(options.kinds)}::text::json)) as ready
       from want w cross join lateral (${options.afterKey === undefined ? oldestRows(options.window) : headsByKey(options.window, options.afterKey)}) d
     ), ranked as (
@@ -160,7 +174,8 @@ function claimStatement(options: ClaimOptions): RawBuilder<Omit<RawClaim, "id"> 
       update deliveries d set claimed_by = ${owner}, claimed_until = now() + ${leaseMs}::float8 * interval '1 millisecond',
         attempts = attempts + ${relayed ? 0 : 1}::int
       from picked p
-      where d.ctid = p.row and p.place <= p.cap and d.state = 'pending' and (d.claimed_until is null or d.claimed_until <= now())
+      where d.organization_id = p.org and d.id = p.id and p.place <= p.cap
+      and d.state not in ('done', 'dead', 'cancelled') and (d.claimed_until is null or d.claimed_until <= now())
       -- A commit that came late may have put an older row before the claimed run of its key, beyond a cut scan: look at the key itself.
       and (p.kind = 'event' or p.scanned < ${options.window} or not exists (
         select 1 from (
@@ -178,18 +193,18 @@ function claimStatement(options: ClaimOptions): RawBuilder<Omit<RawClaim, "id"> 
 }
 
 const oldestRows = (window: number): RawBuilder<unknown> => sql`
-  select ctid as row, id, key, due, kind, claimed_until from deliveries
+  select id, key, due, kind, claimed_until from deliveries
   where organization_id = w.org and consumer = w.consumer and state = 'pending' order by id limit ${window}`;
 
 /** One probe a key, however long its backlog: finds what is runnable behind a long backlog of one blocked key. */
 const headsByKey = (window: number, afterKey: string): RawBuilder<unknown> => sql`
-  select h.row, h.id, h.key, h.due, h.kind, h.claimed_until from (
+  select h.id, h.key, h.due, h.kind, h.claimed_until from (
     with recursive heads as (
-      (select d.ctid as row, d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > ${afterKey}
+      (select d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > ${afterKey}
         order by d.key, d.id limit 1)
       union all
       select n.* from heads p cross join lateral (
-        select d.ctid as row, d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > p.key
+        select d.* from deliveries d where d.organization_id = w.org and d.consumer = w.consumer and d.state = 'pending' and d.key > p.key
         order by d.key, d.id limit 1
       ) n
     ) select * from heads limit ${window}

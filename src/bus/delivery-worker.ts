@@ -10,6 +10,7 @@ import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/deferred.ts";
 import type { Store } from "../store/store.ts";
 import type { BusLog } from "./bus-log.ts";
+import { vacuumBus } from "./bus-retention.ts";
 import type { ConsumerKey } from "./consumers.ts";
 import { type DeliveryRunner, HubStops } from "./delivery-runner.ts";
 import {
@@ -59,6 +60,7 @@ export interface WorkerOptions {
   relay?: Relay | undefined;
 }
 
+const vacuumEvery = 10_000;
 const lanesPerClaim = 64;
 const itemsPerClaim = 800;
 
@@ -74,6 +76,7 @@ export class DeliveryWorker {
   readonly #stopping = new AbortController();
   #running = 0;
   #ended = false;
+  #settled = 0;
   #wake = new AbortController();
   #roomWaiters: (() => void)[] = [];
   #loops: Promise<unknown>[] = [];
@@ -89,6 +92,7 @@ export class DeliveryWorker {
       giveUpMs: options.limits.leaseMs,
       onSettled: (settlements, held) => {
         for (const { id, outcome } of settlements) this.#forget(id, held.has(id) && outcome !== "release");
+        this.#settled += settlements.length;
         if (this.#claimable.size > 0) this.#wake.abort();
       },
     });
@@ -236,8 +240,9 @@ export class DeliveryWorker {
       const byName = new Map(answers.map((answer) => [`${answer.organization}\n${answer.consumer}`, answer]));
       for (const { lane, claim } of turns) {
         const answer = byName.get(`${lane.organization}\n${lane.consumer}`);
-        if (answer?.cut && answer.rows.length < claim.cap / 2) answers.push(await this.#claimByKeys(lane, claim, base));
-        lane.leftover = answer?.more ?? false;
+        if (answer?.cut && answer.rows.length + (relay ? answer.held : 0) < claim.cap / 2)
+          answers.push(await this.#claimByKeys(lane, claim, base));
+        lane.leftover = relay === undefined && answer?.more === true;
         if (answer && answer.rows.length > 0 && answer.more) this.#claimable.add(lane);
       }
       const rows = answers.flatMap((answer) => answer.rows);
@@ -263,6 +268,7 @@ export class DeliveryWorker {
       consumer: lane.consumer,
       rows: [],
       more: false,
+      held: 0,
       cut: false,
       lastKey: undefined,
     };
@@ -300,9 +306,19 @@ export class DeliveryWorker {
   async #pollLoop(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       await this.#discover();
+      await this.#tidy();
       for (const [name, lane] of this.#lanes) if (lane.idle) this.#dropLane(name, lane);
       await sleep(this.#limits.pollMs * (0.75 + Math.random() / 2), this.#stopping.signal);
     }
+  }
+
+  /** PGlite has no autovacuum: without this, claims step over ever more dead rows. */
+  async #tidy(): Promise<void> {
+    if (this.#o.store.driver !== "pglite" || this.#settled < vacuumEvery) return;
+    this.#settled = 0;
+    await vacuumBus(this.#o.store).catch((error) =>
+      this.#o.log.warn({ err: error }, "the delivery tables could not be vacuumed"),
+    );
   }
 
   #dropLane(name: string, lane: Lane): void {
@@ -391,7 +407,8 @@ export class DeliveryWorker {
     const lane = this.#lane(item, item.kind);
     lane.held -= 1;
     if (!settled) this.#wantLater(lane, 20);
-    if (lane.leftover || this.#o.relay !== undefined) this.#want(lane);
+    // Over a relay more may be waiting than this node knows; it asks when its own share is nearly used up.
+    if (lane.leftover || (this.#o.relay?.connected && lane.held <= lane.appetite / 8)) this.#want(lane);
     if (this.room > 0) for (const resolve of this.#roomWaiters.splice(0)) resolve();
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import fc from "fast-check";
+import { sql } from "kysely";
 import { openBus, until } from "./bus-fixture.ts";
 import type { PositionedEvent } from "./event-log.ts";
 import { type EventInput, isEventPattern, storableJson } from "./event-record.ts";
@@ -43,6 +44,31 @@ it("an event of a transaction that rolls back never existed", async () => {
   assert.equal(await bus.log.get("a", "e"), undefined);
 });
 
+it("events accepted at the same moment share transactions, and a wrong one fails alone", async () => {
+  await using bus = await openBus(pglite);
+  const accept = (id: string, type = "x.y") => bus.log.accept({ organization: "a", id, type, source: "/s", data: 1 });
+  const results = await Promise.allSettled([
+    ...Array.from({ length: 450 }, (_, i) => accept(`e${i}`)),
+    accept("e1"),
+    accept("bad", "no type"),
+  ]);
+  assert.deepEqual(
+    results.slice(0, 450).map((r) => r.status === "fulfilled" && r.value.accepted),
+    Array(450).fill(true),
+  );
+  assert.deepEqual(results[450], { status: "fulfilled", value: { id: "e1", accepted: false } });
+  assert.equal(results[451]!.status, "rejected");
+  const transactions = await sql<{ n: number }>`select count(distinct xmin::text)::int as n from events`.execute(
+    bus.store.db,
+  );
+  await until(async () => (await bus.log.query({ organization: "a", limit: 500 })).events.length === 450, "stamped");
+  assert.ok(transactions.rows[0]!.n <= 6, `${transactions.rows[0]!.n} transactions`);
+  await assert.rejects(
+    bus.transaction(() => accept("inside")),
+    { code: "wall_crossed_in_transaction" },
+  );
+});
+
 it("wrong events are refused with every wrong field named", async () => {
   await using bus = await openBus(pglite);
   const refuse = (input: Partial<EventInput>, code: string, paths?: string[]) =>
@@ -71,6 +97,7 @@ it("wrong events are refused with every wrong field named", async () => {
   await refuse({ data: { x: "\ud800" } }, "invalid_input", ["$.data"]);
   await refuse({ data: 1n }, "invalid_input", ["$.data"]);
   await refuse({ data: "x".repeat(600_000) }, "payload_too_large");
+  await refuse({ subject: "é".repeat(300) }, "invalid_input", ["$.subject"]);
   await refuse({ depth: 33 }, "call_depth_exceeded");
   await assert.rejects(bus.log.query({ organization: "a", type: "a*" }), { code: "invalid_input" });
   await assert.rejects(bus.log.query({ organization: "a", after: "no-such-event" }), { code: "invalid_cursor" });

@@ -68,10 +68,11 @@ export function checkEvent(input: EventInput, limits: EventLimits): CheckedEvent
   const text = (path: "id" | "type" | "source" | "subject", limit: number): void => {
     const value: unknown = input[path];
     if (value === undefined) return;
-    if (typeof value !== "string" || value.length === 0 || value.length > limit || !isStorableText(value)) {
+    // Bytes, because these are columns of indexes, whose rows the database limits.
+    if (typeof value !== "string" || value.length === 0 || Buffer.byteLength(value) > limit || !isStorableText(value)) {
       errors.push({
         path: `$.${path}`,
-        message: `must be a string of 1 to ${limit} characters without control characters`,
+        message: `must be a string of 1 to ${limit} bytes without control characters`,
       });
     }
   };
