@@ -59,7 +59,7 @@ export function buildContext(environment: GuestEnvironment, host: GuestHost, exe
         call("plugins.call", [plugin, name, parameters])),
   });
   add(context, "storage", createStorageFace(given, call));
-  add(context, "crypto", createCryptoFace(given, call));
+  context["crypto"] = createCryptoFace(given, call);
   return freeze(context);
 }
 

@@ -1,6 +1,7 @@
 /** Base64 and hex: `atob`, `btoa`, and the methods of `Uint8Array` that this engine lacks. */
 import { DOMException } from "./dom-exception.ts";
-import { asBytes, defineProperty, fromCharCode, min } from "./primordials.ts";
+import { latin1 } from "./latin1.ts";
+import { asBytes, defineProperty } from "./primordials.ts";
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const standardCodes = codesOf(alphabet);
@@ -8,7 +9,6 @@ const urlCodes = codesOf(`${alphabet.slice(0, 62)}-_`);
 const standardValues = valuesOf(standardCodes);
 const urlValues = valuesOf(urlCodes);
 const BytesArray = Uint8Array;
-const chunk = 0x2000;
 
 function codesOf(letters: string): Uint8Array {
   const codes = new Uint8Array(64);
@@ -20,19 +20,6 @@ function valuesOf(codes: Uint8Array): Uint8Array {
   const values = new Uint8Array(128).fill(255);
   for (let i = 0; i < 64; i++) values[codes[i] as number] = i;
   return values;
-}
-
-/** Latin-1 text of bytes; chunked, because the engine caps the arguments of one call. */
-export function latin1(bytes: Uint8Array, start = 0, end = bytes.length): string {
-  let text = "";
-  for (let i = start; i < end; i += chunk) {
-    const stop = min(i + chunk, end);
-    text += fromCharCode.apply(
-      null,
-      new BytesArray(bytes.buffer, bytes.byteOffset + i, stop - i) as unknown as number[],
-    );
-  }
-  return text;
 }
 
 export function encodeBase64(bytes: Uint8Array, options: { url?: boolean; omitPadding?: boolean } = {}): string {
@@ -73,7 +60,22 @@ export function decodeBase64(
   let bits = 0;
   let count = 0;
   let padding = 0;
-  for (let i = 0; i < text.length; i++) {
+  let i = 0;
+  // Whole groups of four letters, while there is nothing else.
+  for (; i + 4 <= text.length; i += 4) {
+    const a = text.charCodeAt(i);
+    const b = text.charCodeAt(i + 1);
+    const c = text.charCodeAt(i + 2);
+    const d = text.charCodeAt(i + 3);
+    if ((a | b | c | d) > 127) break;
+    const high = ((values[a] as number) << 6) | (values[b] as number);
+    const low = ((values[c] as number) << 6) | (values[d] as number);
+    if (values[a] === 255 || values[b] === 255 || values[c] === 255 || values[d] === 255) break;
+    out[o++] = high >> 4;
+    out[o++] = (high << 4) | (low >> 8);
+    out[o++] = low;
+  }
+  for (; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === 32 || (code >= 9 && code <= 13 && code !== 11)) continue;
     if (code === 61) {

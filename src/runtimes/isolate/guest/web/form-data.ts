@@ -1,7 +1,7 @@
 /** `FormData`, and its two encodings. */
 
-import { latin1 } from "./base64.ts";
 import { Blob, File, isBlob } from "./blob.ts";
+import { latin1 } from "./latin1.ts";
 import { tag } from "./primordials.ts";
 import { decodeUtf8 } from "./text-encoding.ts";
 import { parseForm } from "./url-search-params.ts";

@@ -87,7 +87,7 @@ export async function openTestIsolate(): Promise<TestIsolate> {
         try { return JSON.stringify({ value: await (async () => { ${body}\n })() }); }
         catch (error) { return JSON.stringify({ error: String(error?.name) + ": " + String(error?.message) }); }
       })()`;
-      const running = context.eval(text, { promise: true, timeout: 5000 }) as Promise<string>;
+      const running = context.eval(text, { promise: true, timeout: 5000 }) as unknown as Promise<string>;
       const late = new Promise<never>((_, reject) => {
         setTimeout(reject, 10_000, new Error("The isolate did not answer within 10 s")).unref();
       });
@@ -102,7 +102,9 @@ export async function openTestIsolate(): Promise<TestIsolate> {
   };
   const settle = (id: number, error: boolean, value: unknown): void => {
     if (isolate.isDisposed) return;
-    const settler = context.global.getSync("__settle", { reference: true }) as ivm.Reference<() => void>;
+    const settler = context.global.getSync("__settle", { reference: true }) as ivm.Reference<
+      (...args: unknown[]) => void
+    >;
     settler.applyIgnored(undefined, [id, error, JSON.stringify(value ?? null)]);
   };
   const call = new ivm.Callback((id: number, ability: string, json: string) => {

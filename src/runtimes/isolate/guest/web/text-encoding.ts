@@ -1,4 +1,5 @@
 /** `TextEncoder` and `TextDecoder` for UTF-8, UTF-16LE and windows-1252 (`latin1`). */
+import { latin1 } from "./latin1.ts";
 import { asBytes, fromCharCode, subarray, tag } from "./primordials.ts";
 
 const BytesArray = Uint8Array;
@@ -122,6 +123,11 @@ class Units {
     this.#used = 0;
   }
 
+  pushText(text: string): void {
+    if (this.#used > 0) this.#flush();
+    this.#text += text;
+  }
+
   text(): string {
     if (this.#used > 0) this.#flush();
     return this.#text;
@@ -142,13 +148,31 @@ function invalid(): never {
   throw new TypeError("The bytes are not valid in this encoding");
 }
 
+/** Where the sixteens of ASCII bytes that begin at `start` end. */
+function asciiGroups(bytes: Uint8Array, start: number): number {
+  const b = bytes as unknown as number[];
+  const last = bytes.length - 16;
+  let at = start;
+  for (; at <= last; at += 16) {
+    // biome-ignore format: one line of sixteen
+    const all = b[at]! | b[at + 1]! | b[at + 2]! | b[at + 3]! | b[at + 4]! | b[at + 5]! | b[at + 6]! | b[at + 7]! | b[at + 8]! | b[at + 9]! | b[at + 10]! | b[at + 11]! | b[at + 12]! | b[at + 13]! | b[at + 14]! | b[at + 15]!;
+    if (all > 127) break;
+  }
+  return at;
+}
+
 /** The web's UTF-8 decoder: each maximal ill-formed part becomes one U+FFFD. Keeps `state` between pieces. */
 function decodeUtf8Piece(bytes: Uint8Array, state: Utf8State, fatal: boolean, out: Units): void {
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] as number;
     if (state.needed === 0) {
-      if (byte < 0x80) out.push(byte);
-      else if (byte >= 0xc2 && byte <= 0xdf) {
+      if (byte < 0x80) {
+        const end = asciiGroups(bytes, i);
+        if (end > i) {
+          out.pushText(latin1(bytes, i, end));
+          i = end - 1;
+        } else out.push(byte);
+      } else if (byte >= 0xc2 && byte <= 0xdf) {
         state.needed = 1;
         state.point = byte & 31;
       } else if (byte >= 0xe0 && byte <= 0xef) {
