@@ -137,7 +137,7 @@ async function perform(operation: keyof typeof operations, args: never[]): Promi
     case "importKey": {
       const [format, data, algorithm, extractable, wanted] = args as unknown as z.infer<typeof operations.importKey>;
       const read = await readAlgorithm(algorithm);
-      const key = await importMaterial({ format, data, algorithm: read, extractable: true, usages: wanted });
+      const key = await importMaterial({ format, data, algorithm: read, extractable, usages: wanted });
       return {
         type: key.type,
         format,
