@@ -29,7 +29,7 @@ import { publishBundled } from "./catalog/bundled.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
 import { createEgress } from "./egress/egress.ts";
-import { parseOverride } from "./egress/override.ts";
+import { type EgressOverride, parseOverride } from "./egress/override.ts";
 import { createPlatformWith, platformRuntimeWith } from "./embed/platform.ts";
 import { createEntities } from "./entities/entities.ts";
 import { BackplaneError } from "./errors/error.ts";
@@ -66,7 +66,10 @@ const demoPlugins = [{ id: "backplane.greeter", config: { greeting: "Hello" } }]
 const day = 24 * 60 * 60 * 1000;
 
 /** Errors: `invalid_settings`, `data_folder_locked`, `database_unavailable`, `storage_full`. */
-export async function composeHub(given: Partial<HubSettings> = {}): Promise<Hub> {
+export async function composeHub(
+  given: Partial<HubSettings> = {},
+  { override }: { /** Test kits only, instead of the setting. */ override?: EgressOverride } = {},
+): Promise<Hub> {
   const settings: HubSettings = { ...defaultSettings, ...given };
   const nodeId = randomUUID();
   const log = pino(
@@ -75,7 +78,13 @@ export async function composeHub(given: Partial<HubSettings> = {}): Promise<Hub>
   );
   const opened = new AsyncDisposableStack();
   try {
-    return await compose({ settings, nodeId, log, opened });
+    return await compose({
+      settings,
+      nodeId,
+      log,
+      opened,
+      override: override ?? parseOverride(settings.egressOverride),
+    });
   } catch (error) {
     await opened.disposeAsync().catch(() => {});
     throw error;
@@ -87,9 +96,10 @@ interface Composing {
   nodeId: string;
   log: Hub["log"];
   opened: AsyncDisposableStack;
+  override: EgressOverride;
 }
 
-async function compose({ settings, nodeId, log, opened }: Composing): Promise<Hub> {
+async function compose({ settings, nodeId, log, opened, override }: Composing): Promise<Hub> {
   const stopping = new AbortController();
   let publicUrl = settings.publicUrl ?? `http://${settings.host}:${settings.port}`;
 
@@ -120,7 +130,7 @@ async function compose({ settings, nodeId, log, opened }: Composing): Promise<Hu
   const jobs = createJobs({ store, log });
   const nodes = createNodeWatch({ store, jobs, nodeId, url: publicUrl, log });
   const egress = createEgress({
-    override: parseOverride(settings.egressOverride),
+    override,
     userAgent: `Backplane/${version}`,
     observe({ outcome, ms, requestBytes, responseBytes }) {
       metrics.egressRequests.inc({ outcome: typeof outcome === "number" ? `${Math.floor(outcome / 100)}xx` : outcome });

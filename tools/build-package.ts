@@ -19,6 +19,7 @@ for (const file of [
   "plugin-api/manifest.schema.json",
   "plugin-api/package.json",
   "plugin-api/src/globals.d.ts",
+  "plugin-api/types/node-test.d.ts",
 ])
   cpSync(join(root, file), join(dist, file));
 cpSync(join(root, "plugins"), join(dist, "plugins"), {

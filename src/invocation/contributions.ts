@@ -49,9 +49,9 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
     case "connector":
       return declared([kind, name], name === "handleIncomingEvent");
     case "condition":
-      return declared(["conditions", name], true);
+      return declared(["conditions", name, "evaluate"], true);
     case "action":
-      return declared(["actions", name], false);
+      return declared(["actions", name, "execute"], false);
     case "data_adapter":
       return declared(["dataAdapters", ...name.split(".")], false);
   }

@@ -56,5 +56,5 @@ export const floors: readonly Floor[] = [
   { floor: 9, folder: "src/hub.ts", is: "the shape of a composed hub", siblings: ["src/edges/http"] },
   { floor: 10, folder: "src/main.ts", is: "composition root" },
   { floor: 11, folder: "src/cli.ts", is: "entry of the command; loads the hub only for verbs that run one" },
-  { floor: 11, folder: "src/test-kit.ts", is: "entry of the processes that run an author's tests" },
+  { floor: 11, folder: "src/testing.ts", is: "entry of the processes that run an author's tests" },
 ];
