@@ -53,6 +53,7 @@ import { loadOrCreateKey, parseMasterKeys } from "./secrets/master-key.ts";
 import { createVault } from "./secrets/vault.ts";
 import { defaultSettings, type HubSettings, readAdminToken, readSettings } from "./settings.ts";
 import { openStore } from "./store/open-store.ts";
+import type { Store } from "./store/store.ts";
 import { registerSubscriptions } from "./subscriptions/subscriptions.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createWebhooks } from "./webhooks/webhooks.ts";
@@ -65,11 +66,15 @@ const demoPlugins = [{ id: "backplane.greeter", config: { greeting: "Hello" } }]
 
 const day = 24 * 60 * 60 * 1000;
 
+/** For test kits only: instead of what the settings would make. */
+export interface GivenParts {
+  override?: EgressOverride;
+  /** Closed with the hub. */
+  store?: Store;
+}
+
 /** Errors: `invalid_settings`, `data_folder_locked`, `database_unavailable`, `storage_full`. */
-export async function composeHub(
-  given: Partial<HubSettings> = {},
-  { override }: { /** Test kits only, instead of the setting. */ override?: EgressOverride } = {},
-): Promise<Hub> {
+export async function composeHub(given: Partial<HubSettings> = {}, { override, store }: GivenParts = {}): Promise<Hub> {
   const settings: HubSettings = { ...defaultSettings, ...given };
   const nodeId = randomUUID();
   const log = pino(
@@ -84,6 +89,7 @@ export async function composeHub(
       log,
       opened,
       override: override ?? parseOverride(settings.egressOverride),
+      givenStore: store,
     });
   } catch (error) {
     await opened.disposeAsync().catch(() => {});
@@ -97,18 +103,21 @@ interface Composing {
   log: Hub["log"];
   opened: AsyncDisposableStack;
   override: EgressOverride;
+  givenStore: Store | undefined;
 }
 
-async function compose({ settings, nodeId, log, opened, override }: Composing): Promise<Hub> {
+async function compose({ settings, nodeId, log, opened, override, givenStore }: Composing): Promise<Hub> {
   const stopping = new AbortController();
   let publicUrl = settings.publicUrl ?? `http://${settings.host}:${settings.port}`;
 
   // Floor 0 to 2: the store and what stands on it alone.
   const metrics = createMetrics({ defaults: true });
-  const store = await openStore({
-    ...(settings.databaseUrl === undefined ? { dataDir: settings.dataDir } : { databaseUrl: settings.databaseUrl }),
-    log,
-  });
+  const store =
+    givenStore ??
+    (await openStore({
+      ...(settings.databaseUrl === undefined ? { dataDir: settings.dataDir } : { databaseUrl: settings.databaseUrl }),
+      log,
+    }));
   opened.defer(() => store.close());
   const masterKeys =
     settings.masterKey === undefined ? await loadOrCreateKey(settings.dataDir) : parseMasterKeys(settings.masterKey);
@@ -417,12 +426,16 @@ export interface RunningHub {
   url: string;
   adminTokenFile: string | null;
   hub: Hub;
-  close(): Promise<void>;
+  /** Finishes what runs within `drainMs`. @default 10000 */
+  close(options?: { drainMs?: number }): Promise<void>;
 }
 
 /** Composes, makes the demo organisation on an empty store, and listens. Also leaves `hub.json` (address, process) in the data folder for the CLI. */
-export async function startHub(given: Partial<HubSettings> = readSettings(process.env)): Promise<RunningHub> {
-  const hub = await composeHub(given);
+export async function startHub(
+  given: Partial<HubSettings> = readSettings(process.env),
+  parts: GivenParts = {},
+): Promise<RunningHub> {
+  const hub = await composeHub(given, parts);
   try {
     await makeDemo(hub);
     const app = await createApi(hub, {
@@ -439,10 +452,10 @@ export async function startHub(given: Partial<HubSettings> = readSettings(proces
       url,
       adminTokenFile: hub.adminTokenFile,
       hub,
-      async close() {
+      async close(options) {
         await rm(note, { force: true });
         const closing = app.close();
-        await hub.close();
+        await hub.close(options);
         await closing;
       },
     };

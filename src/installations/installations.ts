@@ -99,7 +99,9 @@ export interface Installations extends AsyncDisposable {
   insert(tx: Tx, installation: Installation): Promise<void>;
   update(tx: Tx, current: Installation, patch: InstallationPatch): Promise<Installation>;
   remove(tx: Tx, installation: Installation): Promise<void>;
-  /** Called on every node after an installation changed or went. */
+  /** To be called once the transaction of a change has committed: whoever made it reads it from then on, before its notification comes round. */
+  committed(change: InstallationChange): void;
+  /** Called on every node after an installation changed or went; at least once per change. */
   onChange(listener: (change: InstallationChange) => void): Disposable;
 }
 
@@ -116,6 +118,12 @@ export async function createInstallations({ store }: InstallationsOptions): Prom
       listener({ organization: asOrganizationId(organization), plugin: asPluginId(plugin) });
   };
   const subscription = await store.listen(channel, (payload) => {
+    if (payload === "") {
+      // Notifications were lost: whatever is known may have changed.
+      changes += 1;
+      for (const { organization, plugin } of [...known.values()]) forget(organization, plugin);
+      return;
+    }
     const [organization, plugin] = JSON.parse(payload) as [string, string];
     forget(organization, plugin);
   });
@@ -239,6 +247,7 @@ export async function createInstallations({ store }: InstallationsOptions): Prom
         .execute();
       await announce(tx, organization, plugin);
     },
+    committed: ({ organization, plugin }) => forget(organization, plugin),
     onChange(listener) {
       listeners.add(listener);
       return { [Symbol.dispose]: () => void listeners.delete(listener) };

@@ -2,6 +2,7 @@
 import type { OrganizationId, PluginId } from "../base/brands.ts";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
 import { type ExecutionRecord, type ExecutionStatus, endedStatuses, executionFromRow } from "./execution-record.ts";
 
@@ -109,7 +110,14 @@ export function createExecutions({ store }: { store: Store }): Executions {
         await tx
           .updateTable("executions")
           .set(
-            queued ? { status: "cancelled", cancel_requested: true, ended_at: new Date() } : { cancel_requested: true },
+            queued
+              ? {
+                  status: "cancelled",
+                  cancel_requested: true,
+                  ended_at: new Date(),
+                  error: json({ code: "cancelled", message: new BackplaneError("cancelled").message }),
+                }
+              : { cancel_requested: true },
           )
           .where("organization_id", "=", organization)
           .where("id", "=", id)
@@ -128,7 +136,7 @@ export function createExecutions({ store }: { store: Store }): Executions {
       if (filter.level !== undefined) query = query.where("level", "=", filter.level);
       if (filter.execution !== undefined) query = query.where("execution_id", "=", filter.execution);
       if (filter.after !== undefined) query = query.where("seq", ">", filter.after);
-      if (filter.cursor !== undefined) query = query.where("seq", "<", Number(decodeCursor(filter.cursor, 1)[0]));
+      if (filter.cursor !== undefined) query = query.where("seq", "<", sequenceOf(filter.cursor));
       const rows = await query
         .orderBy("seq", filter.after === undefined ? "desc" : "asc")
         .limit(limit + 1)
@@ -157,4 +165,11 @@ export function createExecutions({ store }: { store: Store }): Executions {
       return Number(executions.numDeletedRows) + Number(logs.numDeletedRows);
     },
   };
+}
+
+/** Error: `invalid_cursor`. */
+function sequenceOf(cursor: string): number {
+  const [seq] = decodeCursor(cursor, 1);
+  if (!Number.isSafeInteger(seq)) throw new BackplaneError("invalid_cursor");
+  return seq as number;
 }

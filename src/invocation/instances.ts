@@ -1,6 +1,7 @@
 /**
  * Turns installations into what a runtime needs to run them, and lets go of instances whose installation changed.
- * One instance per installation and revision: a new config, grant or version is a new isolate.
+ * One instance per installation and revision: a new config, grant or version is a new isolate. A key is never used twice,
+ * so a call that comes while a former instance of the same revision still drains gets a fresh one.
  */
 import type { OrganizationId, PluginId } from "../base/brands.ts";
 import { BackplaneError } from "../errors/error.ts";
@@ -35,14 +36,15 @@ export interface Instances extends Disposable {
 
 export function createInstances(options: InstancesOptions): Instances {
   const { installations, runtime, drainMs = 10_000 } = options;
-  const live = new Map<string, PluginInstance>();
+  const live = new Map<string, Live>();
+  let made = 0;
   const slotOf = (organization: string, plugin: string): string => `${organization}\0${plugin}`;
 
-  const letGo = async (slot: string, unless?: string): Promise<void> => {
-    const instance = live.get(slot);
-    if (!instance || instance.key === unless) return;
+  const letGo = async (slot: string, unless?: Installation): Promise<void> => {
+    const current = live.get(slot);
+    if (!current || (unless && isSame(current, unless))) return;
     live.delete(slot);
-    await runtime.release(instance.key, { drainMs });
+    await runtime.release(current.instance.key, { drainMs });
   };
 
   const changes = installations.onChange(({ organization, plugin }) => {
@@ -50,7 +52,7 @@ export function createInstances(options: InstancesOptions): Instances {
     if (!live.has(slot)) return;
     installations
       .find(organization, plugin)
-      .then((installation) => letGo(slot, installation?.status === "active" ? keyOf(installation) : undefined))
+      .then((installation) => letGo(slot, installation?.status === "active" ? installation : undefined))
       .catch(() => {});
   });
 
@@ -58,11 +60,11 @@ export function createInstances(options: InstancesOptions): Instances {
     async of(installation, name) {
       if (installation.digest === null) throw new BackplaneError("no_code", { plugin: installation.plugin, name });
       const slot = slotOf(installation.organization, installation.plugin);
-      const key = keyOf(installation);
       const known = live.get(slot);
-      if (known?.key === key) return known;
+      if (known && !isOlder(known, installation)) return known.instance;
+      made += 1;
       const instance: PluginInstance = {
-        key,
+        key: `${installation.id}:${installation.revision}:${made}`,
         organization: installation.organization,
         installation: installation.id,
         plugin: installation.plugin,
@@ -84,9 +86,9 @@ export function createInstances(options: InstancesOptions): Instances {
         loadBundle: () => options.loadBundle(installation),
       };
       const current = live.get(slot);
-      if (current?.key === key) return current;
+      if (current && !isOlder(current, installation)) return current.instance;
       if (current) void letGo(slot).catch(() => {});
-      live.set(slot, instance);
+      live.set(slot, { instance, installation: installation.id, revision: installation.revision });
       return instance;
     },
     release: (organization, plugin) => letGo(slotOf(organization, plugin)),
@@ -97,4 +99,15 @@ export function createInstances(options: InstancesOptions): Instances {
   };
 }
 
-const keyOf = (installation: Installation): string => `${installation.id}:${installation.revision}`;
+interface Live {
+  instance: PluginInstance;
+  installation: Installation["id"];
+  revision: number;
+}
+
+const isSame = (live: Live, { id, revision }: Installation): boolean =>
+  live.installation === id && live.revision === revision;
+
+/** A call that read its installation just before a change must not bring the former instance back: it runs in the new one. */
+const isOlder = (live: Live, { id, revision }: Installation): boolean =>
+  live.installation === id ? live.revision < revision : live.installation < id;

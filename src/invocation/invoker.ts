@@ -5,7 +5,8 @@
  * Life of an execution: `queued` (async only: row and delivery in one transaction) → `running` (the row is written before
  * an async call runs; a sync one appears once it is 200 ms old) → `succeeded`, `failed` or `cancelled`, written before the
  * caller is answered. A sync call that its hub did not survive ends `failed` with `hub_lost` through `failLost`; an async
- * one comes again by its delivery's lease: it runs again when idempotent, else it ends the same way.
+ * one comes again by its delivery: it runs again when idempotent, else it ends the same way. A hub that stops in good order
+ * leaves its async calls in that same state. What never began to run (no room, no runner) goes back to `queued`.
  */
 
 import type { CallContext } from "../abilities/call-context.ts";
@@ -15,7 +16,9 @@ import { encodeJson } from "../base/json.ts";
 import { TokenBuckets } from "../base/token-bucket.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import { type Delivery, RetryLater } from "../bus/delivery.ts";
+import { HubStops } from "../bus/delivery-runner.ts";
 import { BackplaneError, toBackplaneError } from "../errors/error.ts";
+import type { ErrorCode } from "../errors/table.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import { executionConsumer } from "../policy/consumers.ts";
@@ -100,8 +103,26 @@ interface Prepared {
 interface Running {
   record: ExecutionRecord;
   abort: AbortController;
+  /** Progress that the row does not show yet. */
   dirty: boolean;
+  /** The row exists. */
+  visible: boolean;
 }
+
+/** Reason of an abort: a person asked for it. */
+const cancelled = "cancelled";
+
+/** An async call that did not end here and will go on elsewhere or later; its row must not be ended. */
+class Interrupted extends Error {
+  /** Nothing ran yet: back to `queued`. */
+  readonly unbegun: boolean;
+  constructor(message: string, { unbegun }: { unbegun: boolean }) {
+    super(message);
+    this.unbegun = unbegun;
+  }
+}
+const notBegun: readonly ErrorCode[] = ["concurrency_exceeded", "runtime_unavailable"];
+const later: readonly ErrorCode[] = ["shutting_down", "database_unavailable", "rate_limited"];
 
 const maxDepth = 8;
 const visibleAfterMs = 200;
@@ -115,7 +136,21 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
   const running = new Map<string, Running>();
   let closing = false;
 
-  const cancels = await store.listen(cancelChannel, (id) => running.get(id)?.abort.abort("cancelled"));
+  const cancels = await store.listen(cancelChannel, (id) => {
+    if (id !== "") running.get(id)?.abort.abort(cancelled);
+    else void cancelAsked().catch(() => {});
+  });
+  /** After a lost connection: what was cancelled meanwhile. */
+  const cancelAsked = async (): Promise<void> => {
+    if (running.size === 0) return;
+    const rows = await store.db
+      .selectFrom("executions")
+      .select("id")
+      .where("id", "in", [...running.keys()])
+      .where("cancel_requested", "=", true)
+      .execute();
+    for (const { id } of rows) running.get(id)?.abort.abort(cancelled);
+  };
   const ticker = setInterval(() => writeVisible(running, recorder), visibleAfterMs);
   ticker.unref();
 
@@ -143,10 +178,11 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     request: InvokeRequest,
   ): Promise<InvokeOutcome> => {
     const { installation, contribution } = prepared;
-    const entry: Running = { record, abort: new AbortController(), dirty: false };
+    const entry: Running = { record, abort: new AbortController(), dirty: false, visible: record.mode === "async" };
     running.set(record.id, entry);
     const unlink = follow(request.signal ?? undefined, entry.abort);
     try {
+      if (record.mode === "async" && !(await begin(record))) throw new Interrupted("it has ended", { unbegun: false });
       const instance = await instances.of(installation, request.name);
       const deadline = deadlineOf({ record, request, instance, installation, asyncTimeoutMs });
       const context: CallContext = {
@@ -173,9 +209,10 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
         idempotent: contribution.idempotent,
         context,
       });
-      return await settle(record, outcome, prepared);
+      return await settle(record, outcome, prepared, entry);
     } catch (error) {
-      return await fail(record, toBackplaneError(error), installation);
+      if (error instanceof Interrupted) throw error;
+      return await fail(record, toBackplaneError(error), installation, entry);
     } finally {
       unlink();
       running.delete(record.id);
@@ -186,10 +223,11 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     record: ExecutionRecord,
     outcome: RuntimeOutcome,
     prepared: Prepared,
+    entry: Running,
   ): Promise<InvokeOutcome> => {
     record.cpuMs = outcome.usage.cpuMs;
     record.peakMemoryBytes = outcome.usage.peakMemoryBytes;
-    if (!outcome.ok) return fail(record, outcome.error, prepared.installation);
+    if (!outcome.ok) return fail(record, outcome.error, prepared.installation, entry);
     const result: unknown = JSON.parse(
       Buffer.from(outcome.result.buffer, outcome.result.byteOffset, outcome.result.byteLength).toString(),
     );
@@ -203,33 +241,31 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
             reason: faults.map((f) => `${f.path}: ${f.message}`).join("; "),
           }),
           prepared.installation,
+          entry,
         );
       }
     }
-    record.status = "succeeded";
     record.result = result;
-    return finish(record, undefined, prepared.installation, outcome.result.byteLength);
+    return finish({ record, installation: prepared.installation, resultBytes: outcome.result.byteLength });
   };
 
   const fail = async (
     record: ExecutionRecord,
-    error: BackplaneError,
+    given: BackplaneError,
     installation: Installation,
+    entry: Running,
   ): Promise<InvokeOutcome> => {
-    record.status = error.code === "cancelled" ? "cancelled" : "failed";
+    const error = whyStopped(given, record, entry.abort.signal);
     record.error = { code: error.code, message: error.message };
     if (error.guestStack)
       record.error.stack = await options.mapStack(installation, error.guestStack).catch(() => error.guestStack!);
-    return finish(record, error, installation, 0);
+    return finish({ record, error, installation, resultBytes: 0 });
   };
 
-  const finish = async (
-    record: ExecutionRecord,
-    error: BackplaneError | undefined,
-    installation: Installation,
-    resultBytes: number,
-  ): Promise<InvokeOutcome> => {
+  /** The status changes here and not before, so that nothing half-ended is ever written. */
+  const finish = async ({ record, error, installation, resultBytes }: Finished): Promise<InvokeOutcome> => {
     running.delete(record.id);
+    record.status = !error ? "succeeded" : error.code === "cancelled" ? "cancelled" : "failed";
     record.endedAt = new Date();
     record.wallMs = record.endedAt.getTime() - (record.startedAt ?? record.createdAt).getTime();
     const outcome: InvokeOutcome = error ? { record, error } : { record };
@@ -240,6 +276,30 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     );
     options.onOutcome?.(installation, outcome);
     return outcome;
+  };
+
+  /** Takes a queued or lost execution over; false when it has ended or was cancelled since it was read. */
+  const begin = async (record: ExecutionRecord): Promise<boolean> => {
+    Object.assign(record, { status: "running", node, startedAt: new Date() } satisfies Partial<ExecutionRecord>);
+    const { numUpdatedRows } = await store.db
+      .updateTable("executions")
+      .set({ status: "running", node_id: node, started_at: record.startedAt, version: record.version })
+      .where("organization_id", "=", record.organization)
+      .where("id", "=", record.id)
+      .where("status", "in", ["queued", "running"])
+      .where("cancel_requested", "=", false)
+      .executeTakeFirst();
+    return numUpdatedRows === 1n;
+  };
+
+  const requeue = async (record: ExecutionRecord): Promise<void> => {
+    await store.db
+      .updateTable("executions")
+      .set({ status: "queued", started_at: null })
+      .where("organization_id", "=", record.organization)
+      .where("id", "=", record.id)
+      .where("status", "=", "running")
+      .execute();
   };
 
   deliveries.handle("execution", async (delivery) => {
@@ -254,22 +314,19 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     if (endedStatuses.includes(record.status)) return;
     const request = requestOf(record, delivery);
     try {
-      const prepared = await prepare(request);
       if (record.cancelRequested) throw new BackplaneError("cancelled");
       if (record.status === "running" && !record.idempotent) throw new BackplaneError("hub_lost");
+      const prepared = await prepare(request);
       prepared.trace = { traceId: record.traceId, spanId: record.spanId };
-      Object.assign(record, {
-        status: "running",
-        node,
-        startedAt: new Date(),
-        version: prepared.installation.version,
-      } satisfies Partial<ExecutionRecord>);
-      await recorder.write(record);
+      record.version = prepared.installation.version;
       await execute(record, prepared, request);
     } catch (error) {
+      if (error instanceof Interrupted) {
+        if (error.unbegun) await requeue(record);
+        throw new RetryLater(error.unbegun ? 250 : 1_000, error.message, { cause: error });
+      }
       const known = toBackplaneError(error);
-      if (known.code === "shutting_down" || known.code === "database_unavailable")
-        throw new RetryLater(1_000, known.message);
+      if (later.includes(known.code)) throw new RetryLater(1_000, known.message, { cause: known });
       Object.assign(record, { startedAt: record.startedAt ?? new Date() });
       const installation = await installations.find(record.organization, record.plugin);
       record.status = known.code === "cancelled" ? "cancelled" : "failed";
@@ -332,11 +389,40 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       closing = true;
       const until = Date.now() + drainMs;
       while (running.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
-      for (const entry of running.values()) entry.abort.abort("shutting_down");
+      const left = [...running.values()];
+      for (const entry of left) entry.abort.abort(new HubStops("the hub stops"));
+      // They end at once; what they leave in the database is worth a moment.
+      for (let waited = 0; running.size > 0 && waited < 2_000; waited += 20)
+        await new Promise((resolve) => setTimeout(resolve, 20));
       cancels[Symbol.dispose]();
       clearInterval(ticker);
     },
   };
+}
+
+interface Finished {
+  record: ExecutionRecord;
+  error?: BackplaneError;
+  installation: Installation;
+  resultBytes: number;
+}
+
+/**
+ * What a stopped call means: the runtime only knows that it was stopped. Throws `Interrupted` for async calls that are not
+ * over. One that may not run twice and whose hub stops is over: whatever it did, it did not finish.
+ */
+function whyStopped(error: BackplaneError, record: ExecutionRecord, signal: AbortSignal): BackplaneError {
+  const async = record.mode === "async";
+  if (async && notBegun.includes(error.code)) throw new Interrupted(error.message, { unbegun: true });
+  if (error.code === "shutting_down" || (error.code === "cancelled" && signal.reason instanceof HubStops)) {
+    if (!async) return new BackplaneError("shutting_down", {}, { cause: error });
+    if (record.idempotent) throw new Interrupted("the hub stops", { unbegun: false });
+    return new BackplaneError("hub_lost", {}, { cause: error });
+  }
+  // Its lease was lost: another hub has it now.
+  if (async && error.code === "cancelled" && signal.reason !== cancelled)
+    throw new Interrupted("another hub took it", { unbegun: false });
+  return error;
 }
 
 function assertActive(installation: Installation): void {
@@ -473,10 +559,9 @@ function writeVisible(running: Map<string, Running>, recorder: Recorder): void {
   const now = Date.now();
   for (const entry of running.values()) {
     const { record } = entry;
-    const age = now - (record.startedAt ?? record.createdAt).getTime();
-    const unseen = record.mode === "sync" && age >= visibleAfterMs && age < visibleAfterMs * 2 + 50;
-    if (!entry.dirty && !unseen) continue;
+    if (!entry.dirty && (entry.visible || now - record.createdAt.getTime() < visibleAfterMs)) continue;
     entry.dirty = false;
+    entry.visible = true;
     recorder.write({ ...record, abilityCalls: { ...record.abilityCalls } }).catch(() => {});
   }
 }

@@ -12,10 +12,12 @@
  * config that the new version refuses makes an upgraded plugin wait, in `pending_config`, with the reason.
  */
 
+import { sql } from "kysely";
 import { satisfies } from "semver";
 import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import type { Audit } from "../audit/audit.ts";
 import { asInstallationId, type Digest, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { newId } from "../base/ids.ts";
 import type { Consumers } from "../bus/consumers.ts";
 import type { EventLog } from "../bus/event-log.ts";
@@ -34,6 +36,7 @@ import { executionConsumer, subscriptionConsumer, webhookConsumer } from "../pol
 import { permits } from "../policy/permits.ts";
 import { type ConfigScope, maskConfig, migrateConfig, rebindConfig, sealConfig } from "../secrets/config.ts";
 import type { Vault } from "../secrets/vault.ts";
+import { json } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
 
@@ -88,7 +91,12 @@ export interface Lifecycle {
   /** Takes a harmful plugin out of service; nothing happens when it is not active. */
   quarantine(organization: OrganizationId, plugin: PluginId, reason: string): Promise<void>;
   setHealth(installation: Installation, health: Installation["health"], reason: string | null): Promise<void>;
-  transitions(organization: OrganizationId, plugin: PluginId, limit: number): Promise<Transition[]>;
+  /** Newest first; also those of installations that are gone. Error: `invalid_cursor`. */
+  transitions(
+    organization: OrganizationId,
+    plugin: PluginId,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ transitions: Transition[]; nextCursor: string | null }>;
 }
 
 export interface Transition {
@@ -170,6 +178,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     decide: (tx: Tx, current: Installation) => Promise<{ patch: InstallationPatch; step: Step } | undefined>,
   ): Promise<Installation> => {
     const { before, after } = await store.transaction(async (tx) => {
+      await oneAtATime(tx, context.organization);
       const current = await installations.lock(tx, context.organization, plugin);
       const decision = await decide(tx, current);
       if (!decision) return { before: current, after: current };
@@ -178,6 +187,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       await record(tx, context, current, next, decision.step);
       return { before: current, after: next };
     });
+    installations.committed({ organization: context.organization, plugin });
     if (before.status === "active" && after.status !== "active") await options.release(context.organization, plugin);
     return after;
   };
@@ -251,6 +261,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       updatedAt: now,
     };
     await store.transaction(async (tx) => {
+      await oneAtATime(tx, context.organization);
       await checkDependencies(tx, context.organization, manifest);
       await installations.insert(tx, installation);
       await syncConsumers(tx, installation);
@@ -260,6 +271,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         details: { digest: entry.digest, grants },
       });
     });
+    installations.committed(installation);
     return installation;
   };
 
@@ -350,7 +362,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     async configure(context, plugin, config) {
       // A configuration is replaced as a whole, so it must be complete; only the one given at install may still have gaps.
       return change(context, plugin, async (_tx, current) => ({
-        patch: { config: await storable(current, config, { previous: current.config, gaps: false }) },
+        patch: {
+          config: await storable(current, config, { previous: current.config, gaps: false }),
+          // The only reason to wait in this state is the config, which is complete now.
+          ...(current.status === "pending_config" ? { statusReason: null } : {}),
+        },
         step: { action: "configured", event: "plugin.configured", details: { fields: Object.keys(config).sort() } },
       }));
     },
@@ -426,7 +442,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         const { manifest } = entry;
         const grants = keepGrants(manifest, current.grants);
         const config = await migrateConfig(scopeOf({ ...current, manifest }), current.config);
-        const faults = configFaults(manifest, maskConfig(manifest.configSchema, config));
+        const faults = configFaults(manifest, maskConfig(manifest.configSchema, config), { masked: true });
         const status: InstallationStatus =
           current.status === "active" && faults.length > 0 ? "pending_config" : current.status;
         const statusReason =
@@ -462,6 +478,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async uninstall(context, plugin) {
       await store.transaction(async (tx) => {
+        await oneAtATime(tx, context.organization);
         const current = await installations.lock(tx, context.organization, plugin);
         const dependents = await dependentsOf(tx, context.organization, plugin);
         if (dependents.length > 0)
@@ -475,10 +492,20 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         }
         await tx
           .updateTable("executions")
-          .set({ status: "cancelled", ended_at: new Date() })
+          .set({
+            status: "cancelled",
+            ended_at: new Date(),
+            error: json({ code: "cancelled", message: "The plugin was uninstalled." }),
+          })
           .where("organization_id", "=", context.organization)
           .where("plugin_id", "=", plugin)
-          .where("status", "=", "queued")
+          .where((eb) =>
+            eb.or([
+              eb("status", "=", "queued"),
+              // Its delivery goes with the consumer, so nobody else would end it.
+              eb.and([eb("status", "=", "running"), eb("mode", "=", "async")]),
+            ]),
+          )
           .execute();
         await tx
           .deleteFrom("files")
@@ -488,6 +515,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         await installations.remove(tx, current);
         await record(tx, context, current, undefined, { action: "uninstalled", event: "plugin.uninstalled" });
       });
+      installations.committed({ organization: context.organization, plugin });
       await options.release(context.organization, plugin);
     },
 
@@ -509,28 +537,47 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         if (current.health === health && current.healthReason === reason) return;
         await installations.update(tx, current, { health, healthReason: reason });
       });
+      installations.committed(installation);
     },
 
-    async transitions(organization, plugin, limit) {
-      const rows = await store.db
+    async transitions(organization, plugin, { limit, cursor }) {
+      let query = store.db
         .selectFrom("installation_transitions")
         .selectAll()
         .where("organization_id", "=", organization)
-        .where("plugin_id", "=", plugin)
+        .where("plugin_id", "=", plugin);
+      if (cursor !== undefined) query = query.where("seq", "<", numberOf(cursor));
+      const rows = await query
         .orderBy("seq", "desc")
-        .limit(limit)
+        .limit(limit + 1)
         .execute();
-      return rows.map((row) => ({
-        action: row.action,
-        from: row.from_status,
-        to: row.to_status,
-        version: row.version,
-        reason: row.reason,
-        actor: row.actor,
-        at: row.at.toISOString(),
-      }));
+      const shown = rows.slice(0, limit);
+      const last = shown.at(-1);
+      return {
+        transitions: shown.map((row) => ({
+          action: row.action,
+          from: row.from_status,
+          to: row.to_status,
+          version: row.version,
+          reason: row.reason,
+          actor: row.actor,
+          at: row.at.toISOString(),
+        })),
+        nextCursor: rows.length > limit && last ? encodeCursor([Number(last.seq)]) : null,
+      };
     },
   };
+}
+
+/** Dependencies bind the installations of an organisation together, so their changes follow each other. */
+async function oneAtATime(tx: Tx, organization: OrganizationId): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`lifecycle:${organization}`}, 0))`.execute(tx);
+}
+
+function numberOf(cursor: string): number {
+  const [seq] = decodeCursor(cursor, 1);
+  if (!Number.isSafeInteger(seq)) throw new BackplaneError("invalid_cursor");
+  return seq as number;
 }
 
 function resolveGrants(manifest: Manifest, grants: "all" | readonly string[]): string[] {

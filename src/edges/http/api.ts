@@ -1,18 +1,18 @@
-/** The whole HTTP API: the route table, the scopes beside it, and the document made of both. */
+/** The whole HTTP API: the route table, and the server and the document made of it. */
 import type { FastifyInstance } from "fastify";
 import { BackplaneError } from "../../errors/error.ts";
-import { registerEventStream } from "./event-stream.ts";
 import { buildOpenApi } from "./openapi.ts";
 import type { RouteSpec } from "./route.ts";
+import { eventStreamRoute } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { executionRoutes } from "./routes/executions.ts";
 import { hubRoutes } from "./routes/hub.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { packageRoutes } from "./routes/packages.ts";
 import { pluginRoutes } from "./routes/plugins.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 import { createHttpServer } from "./server.ts";
 import type { HttpServices } from "./services.ts";
-import { registerWebhooks } from "./webhook-scope.ts";
 
 export interface ApiOptions {
   version: string;
@@ -38,6 +38,8 @@ export function apiRoutes(
     ...pluginRoutes(services),
     ...executionRoutes(services),
     ...eventRoutes(services),
+    eventStreamRoute(services, stopping),
+    ...webhookRoutes(services),
   ];
   return routes;
 }
@@ -50,12 +52,8 @@ export async function createApi(
     routes: apiRoutes(services, { version, stopping }),
     access: services.access,
     version,
-    publicUrl: () => services.publicUrl(),
     requestsPerSecond,
-    extra: [
-      (app, tools) => registerWebhooks(app, tools, { webhooks: services.webhooks }),
-      async (app, tools) => registerEventStream(app, tools, { eventLog: services.eventLog, stopping }),
-    ],
+    stopping,
     onError: (error, context) => log.error({ err: error, ...context }, "a request failed"),
   });
 }

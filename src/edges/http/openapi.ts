@@ -13,8 +13,8 @@ export function buildOpenApi(
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, "{$1}").replace(/\/\*$/, "/{rest}");
     paths[path] ??= {};
-    const operations = paths[path];
-    operations[route.method.toLowerCase()] = operation(route, path);
+    const methods = route.method === "ANY" ? anyMethods : [route.method.toLowerCase()];
+    for (const method of methods) paths[path][method] = operation(route, method, path);
   }
   return {
     openapi: "3.1.0",
@@ -64,12 +64,15 @@ const problemSchema = {
   },
 };
 
-function operation(route: RouteSpec, path: string): Record<string, unknown> {
+/** Those that OpenAPI has a word for. */
+const anyMethods = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+const bodyless = new Set(["get", "head", "delete", "options", "trace"]);
+
+function operation(route: RouteSpec, method: string, path: string): Record<string, unknown> {
   const isPublic = "public" in route.access;
   const needsOrganization = "role" in route.access;
   const parameters = [
     ...parametersOf(route.params, "path"),
-    ...(path.endsWith("/{rest}") ? [{ name: "rest", in: "path", required: true, schema: { type: "string" } }] : []),
     ...parametersOf(route.query, "query"),
     ...(needsOrganization
       ? [
@@ -99,7 +102,7 @@ function operation(route: RouteSpec, path: string): Record<string, unknown> {
   return {
     summary: route.summary,
     tags: [route.tag],
-    operationId: `${route.method.toLowerCase()}${path.replace(/[^A-Za-z0-9]+(.)?/g, (_, next: string | undefined) => (next ?? "").toUpperCase())}`,
+    operationId: `${method}${path.replace(/[^A-Za-z0-9]+(.)?/g, (_, next: string | undefined) => (next ?? "").toUpperCase())}`,
     "x-access": route.access,
     ...(isPublic ? { security: [] } : { security: [{ bearer: [] }] }),
     ...(parameters.length > 0 ? { parameters } : {}),
@@ -108,18 +111,27 @@ function operation(route: RouteSpec, path: string): Record<string, unknown> {
           requestBody: { required: true, content: { "application/json": { schema: jsonSchema(route.body, "input") } } },
         }
       : {}),
-    ...(route.raw
+    ...(route.raw && !bodyless.has(method)
       ? {
           requestBody: {
-            required: true,
+            required: route.method !== "ANY",
             content: Object.fromEntries(
-              route.raw.types.map((type) => [type, { schema: { type: "string", format: "binary" } }]),
+              route.raw.types.map((type) => [
+                type === "*" ? "*/*" : type,
+                { schema: { type: "string", format: "binary" } },
+              ]),
             ),
           },
         }
       : {}),
     responses: {
       [route.success.status]: success,
+      ...Object.fromEntries(
+        (route.alsoAnswers ?? []).map(({ status, schema, description }) => [
+          status,
+          { description, content: { "application/json": { schema: jsonSchema(schema, "output") } } },
+        ]),
+      ),
       ...Object.fromEntries(
         [...errorStatuses].sort().map((status) => [status, { $ref: "#/components/responses/Problem" }]),
       ),
@@ -134,7 +146,7 @@ function parametersOf(schema: z.ZodType | undefined, place: "path" | "query"): R
     required?: string[];
   };
   return Object.entries(properties).map(([name, given]) => ({
-    name,
+    name: name === "*" ? "rest" : name,
     in: place,
     required: place === "path" || required.includes(name),
     schema: given,

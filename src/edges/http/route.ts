@@ -1,4 +1,5 @@
 /** What a route of the HTTP API is, as data: the router, the OpenAPI document and the tenancy test all read the same list. */
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
 import type { Principal, Role } from "../../access/access.ts";
 import type { OrganizationId } from "../../base/brands.ts";
@@ -45,22 +46,33 @@ export interface RouteSpec<
   Query extends z.ZodType = z.ZodType,
   Body extends z.ZodType = z.ZodType,
 > {
-  method: "GET" | "POST" | "PUT" | "DELETE" | "PATCH";
-  /** With `:name` parameters. */
+  /** `ANY`: whatever a client may send. */
+  method: "GET" | "POST" | "PUT" | "DELETE" | "PATCH" | "ANY";
+  /** With `:name` parameters; a last `*` takes the rest. */
   path: string;
   summary: string;
   tag: string;
   access: Access;
   params?: Params;
   query?: Query;
-  /** A schema for JSON, or what raw bytes are taken. */
+  /** A schema for JSON, or what raw bytes are taken (`*`: of any type). */
   body?: Body;
   raw?: { types: readonly string[]; maxBytes: number };
+  /** A query that is the plugin's business and not ours. @default false: what `query` does not name is refused */
+  openQuery?: boolean;
   /** Status and shape of success. */
   success: { status: number; schema?: z.ZodType; description?: string; contentType?: string };
+  /** Further answers that are no errors. */
+  alsoAnswers?: readonly { status: number; schema: z.ZodType; description: string }[];
   /** Codes of the error table that are this route's own. */
   errors?: readonly string[];
-  handler(call: RouteCall<z.infer<Params>, z.infer<Query>, z.infer<Body>>): Promise<unknown>;
+  handler(call: RouteCall<z.infer<Params>, z.infer<Query>, z.infer<Body>>, http: RawHttp): Promise<unknown>;
+}
+
+/** For routes that write their answer themselves: they call `reply.hijack()` and return the reply. */
+export interface RawHttp {
+  request: FastifyRequest;
+  reply: FastifyReply;
 }
 
 /** Infers the handler's types from the schemas. */

@@ -1,5 +1,6 @@
 /** Events, their consumers, and what could not be delivered. The stream is in event-stream.ts. */
 import { z } from "zod";
+import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
 import { BackplaneError } from "../../../errors/error.ts";
 import { formatTraceparent } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
@@ -9,7 +10,7 @@ import type { HttpServices } from "../services.ts";
 /** Event domains that only the hub publishes. */
 const reserved = /^(plugin|backplane)(\.|$)/;
 
-export function eventRoutes({ store, eventLog, consumers, deliveries }: HttpServices): RouteSpec[] {
+export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): RouteSpec[] {
   return [
     defineRoute({
       method: "POST",
@@ -32,17 +33,15 @@ export function eventRoutes({ store, eventLog, consumers, deliveries }: HttpServ
             {},
             { errors: [{ path: "type", message: "events of `plugin` and `backplane` are published by the hub only" }] },
           );
-        const { id } = await store.transaction((tx) =>
-          eventLog.publish(tx, {
-            organization,
-            type: body.type,
-            source: `/api/${actor}`,
-            data: body.data ?? null,
-            subject: body.subject,
-            id: body.id,
-            traceparent: formatTraceparent(trace),
-          }),
-        );
+        const { id } = await eventLog.accept({
+          organization,
+          type: body.type,
+          source: `/api/${actor}`,
+          data: body.data ?? null,
+          subject: body.subject,
+          id: body.id,
+          traceparent: formatTraceparent(trace),
+        });
         return { id };
       },
     }),
@@ -72,13 +71,20 @@ export function eventRoutes({ store, eventLog, consumers, deliveries }: HttpServ
     defineRoute({
       method: "GET",
       path: "/api/consumers",
-      summary: "Who gets which events, and how far behind they are",
+      summary: "Who gets which events, and how far behind they are; by name",
       tag: "events",
       access: { role: "viewer" },
+      query: z.strictObject(page),
       success: { status: 200, schema: listOf("consumers", z.record(z.string(), z.unknown())) },
-      async handler({ organization }) {
+      errors: ["invalid_cursor"],
+      async handler({ organization, query: { limit, cursor } }) {
         const lags = new Map((await deliveries.lag(organization)).map((lag) => [lag.consumer, lag]));
-        const known = await consumers.list(organization);
+        const after = cursor === undefined ? "" : String(decodeCursor(cursor, 1)[0]);
+        const rest = (await consumers.list(organization))
+          .filter(({ consumer }) => consumer > after)
+          .sort((a, b) => (a.consumer < b.consumer ? -1 : 1));
+        const known = rest.slice(0, limit);
+        const last = known.at(-1);
         return {
           consumers: known.map(({ consumer, plugin, pattern, active }) => {
             const lag = lags.get(consumer);
@@ -92,7 +98,7 @@ export function eventRoutes({ store, eventLog, consumers, deliveries }: HttpServ
               oldestMs: lag?.oldestMs ?? 0,
             };
           }),
-          nextCursor: null,
+          nextCursor: rest.length > limit && last ? encodeCursor([last.consumer]) : null,
         };
       },
     }),

@@ -61,10 +61,10 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
       query: z.strictObject(page),
       success: { status: 200, schema: listOf("plugins", installationSchema) },
       async handler({ organization, query: { limit, cursor } }) {
-        const before = cursor === undefined ? undefined : decodeCursor(cursor, 2);
+        const before = cursor === undefined ? undefined : installedBefore(cursor);
         const rows = await installations.list(organization, {
           limit: limit + 1,
-          ...(before ? { before: { installedAt: new Date(String(before[0])), id: String(before[1]) } } : {}),
+          ...(before ? { before } : {}),
         });
         const shown = rows.slice(0, limit);
         const last = shown.at(-1);
@@ -116,12 +116,11 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
       tag: "plugins",
       access: { role: "viewer" },
       params: pluginParams,
-      query: z.strictObject({ limit: page.limit }),
+      query: z.strictObject(page),
       success: { status: 200, schema: listOf("transitions", z.record(z.string(), z.unknown())) },
-      handler: async ({ organization, params, query }) => ({
-        transitions: await lifecycle.transitions(organization, asPluginId(params.id), query.limit),
-        nextCursor: null,
-      }),
+      errors: ["invalid_cursor"],
+      handler: ({ organization, params, query }) =>
+        lifecycle.transitions(organization, asPluginId(params.id), definedOnly(query)),
     }),
     defineRoute({
       method: "PUT",
@@ -197,8 +196,15 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
       success: {
         status: 200,
         schema: z.object({ success: z.literal(true), result: z.unknown(), executionId: z.string() }),
-        description: "The result; with `mode: async` 202 and the execution's id.",
+        description: "The result.",
       },
+      alsoAnswers: [
+        {
+          status: 202,
+          schema: z.object({ executionId: z.string() }),
+          description: "With `mode: async`: accepted, and done whatever happens to this hub.",
+        },
+      ],
       errors: [
         "not_found",
         "plugin_not_active",
@@ -220,8 +226,9 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
           trace,
           ...(body.sessionId === undefined ? {} : { sessionId: body.sessionId }),
         };
-        if (body.mode === "async") return new Answer(202, { executionId: await invoker.enqueue(request) });
-        const { record, error } = await invoker.run({ ...request, signal });
+        if (body.mode === "async")
+          return new Answer(202, { executionId: await invoker.enqueue(request).catch(refusedCall) });
+        const { record, error } = await invoker.run({ ...request, signal }).catch(refusedCall);
         if (error) throw failedCall(error, record.id);
         return { success: true, result: record.result ?? null, executionId: record.id };
       },
@@ -250,9 +257,26 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
   ];
 }
 
+/** Error: `invalid_cursor`. */
+function installedBefore(cursor: string): { installedAt: Date; id: string } {
+  const [at, id] = decodeCursor(cursor, 2);
+  const installedAt = new Date(String(at));
+  if (Number.isNaN(installedAt.getTime())) throw new Problem("invalid_cursor");
+  return { installedAt, id: String(id) };
+}
+
+/** A call that was refused before it became an execution. */
+function refusedCall(error: unknown): never {
+  throw error instanceof Problem ? failedCall(error, undefined) : error;
+}
+
 /** The same error with what the contract adds to a failed call. */
-function failedCall(error: BackplaneError, executionId: string): BackplaneError {
-  const problem = { success: false, error: { code: error.code, message: error.message }, executionId };
+function failedCall(error: BackplaneError, executionId: string | undefined): BackplaneError {
+  const problem = {
+    success: false,
+    error: { code: error.code, message: error.message },
+    ...(executionId === undefined ? {} : { executionId }),
+  };
   return new Problem(
     error.code,
     { ...error.details, problem },

@@ -1,0 +1,91 @@
+/** One row of the table on the server: its input checked against its schemas, its result sent as it documents. */
+import { METHODS } from "node:http";
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import { z } from "zod";
+import type { OrganizationId } from "../../base/brands.ts";
+import { BackplaneError, type FieldError } from "../../errors/error.ts";
+import { Answer, type RouteCall, type RouteSpec } from "./route.ts";
+import type { HttpTools } from "./server.ts";
+
+/** Whatever Node's parser takes, but for the one that opens a tunnel. */
+const anyMethods = METHODS.filter((method) => method !== "CONNECT");
+const nothing = z.strictObject({});
+
+export function addRoute(app: FastifyInstance, route: RouteSpec, tools: HttpTools): void {
+  const { raw } = route;
+  if (!raw) {
+    register(app, route, tools);
+    return;
+  }
+  void app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    const any = raw.types.includes("*");
+    scope.addContentTypeParser(
+      any ? "*" : [...raw.types],
+      { parseAs: "buffer", bodyLimit: raw.maxBytes },
+      async (_request: FastifyRequest, body: Buffer) => body,
+    );
+    if (route.method === "ANY") for (const method of anyMethods) takeBodies(scope, method);
+    register(scope, route, tools);
+  });
+}
+
+function takeBodies(scope: FastifyInstance, method: string): void {
+  if (!scope.supportedMethods.includes(method)) scope.addHttpMethod(method, { hasBody: true });
+}
+
+function register(scope: FastifyInstance, route: RouteSpec, tools: HttpTools): void {
+  scope.route({
+    method: route.method === "ANY" ? (anyMethods as HTTPMethods[]) : route.method,
+    url: route.path,
+    exposeHeadRoute: route.method === "GET",
+    config: { access: route.access, contentTypes: route.raw?.types.join(", ") ?? "application/json" },
+    ...(route.raw ? { bodyLimit: route.raw.maxBytes } : {}),
+    async handler(request, reply) {
+      const result = await route.handler(callOf(route, request, reply, tools), { request, reply });
+      return result === reply ? reply : send(reply, route, result);
+    },
+  });
+}
+
+function callOf(
+  route: RouteSpec,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  tools: HttpTools,
+): RouteCall<unknown, unknown, unknown> {
+  const { principal, organization, actor } = tools.authorized(request);
+  const abort = new AbortController();
+  reply.raw.once("close", () => {
+    if (!reply.raw.writableFinished) abort.abort("the caller went away");
+  });
+  return {
+    params: check(route.params ?? nothing, request.params, "params"),
+    query: route.openQuery ? request.query : check(route.query ?? nothing, request.query, "query"),
+    body: route.raw ? request.body : check(route.body ?? nothing, request.body, "body"),
+    principal,
+    organization: organization as OrganizationId,
+    actor,
+    trace: tools.traceOf(request),
+    signal: abort.signal,
+    headers: request.headers,
+  };
+}
+
+function send(reply: FastifyReply, route: RouteSpec, result: unknown): FastifyReply {
+  if (result instanceof Answer) return reply.code(result.status).headers(result.headers).send(result.body);
+  if (route.success.status === 204) return reply.code(204).send();
+  return reply.code(route.success.status).send(result);
+}
+
+/** Error: `invalid_input` with every fault. */
+function check(schema: z.ZodType, value: unknown, place: "params" | "query" | "body"): unknown {
+  const parsed = schema.safeParse(value === undefined && place === "body" ? {} : value);
+  if (parsed.success) return parsed.data;
+  const errors: FieldError[] = parsed.error.issues.flatMap((issue) =>
+    issue.code === "unrecognized_keys"
+      ? issue.keys.map((key) => ({ path: [...issue.path, key].join("."), message: "is not a known field" }))
+      : [{ path: issue.path.length > 0 ? issue.path.join(".") : "$", message: issue.message }],
+  );
+  throw new BackplaneError("invalid_input", {}, { errors: errors.slice(0, 100) });
+}
