@@ -67,6 +67,10 @@ export const FrameFlag = {
   runStop: 4,
   /** load: make a code cache after the first calls. */
   wantCache: 8,
+  /** call: it may be made again, so an entry of it may be cut short. */
+  idempotent: 16,
+  /** load: the instance may be entered on the runner's main thread once it has proved that its slices are short. */
+  mayInline: 32,
 } as const;
 
 /** Why a call ended badly, as the runner knows it. */
@@ -114,8 +118,8 @@ const rule = (from: FrameRule["from"], needs: string, maxLabel: number, maxBody:
 /** What each type may look like; anything else is a fault of the peer and ends the connection. */
 export const frameRules: Readonly<Record<number, FrameRule | undefined>> = {
   [FrameType.hello]: rule("hub", "", maxLabelBytes, 8 * 1024 * 1024),
-  [FrameType.load]: rule("hub", "ic", maxLabelBytes, maxPayloadBytes, FrameFlag.wantCache),
-  [FrameType.call]: rule("hub", "ic", maxLabelBytes, maxPayloadBytes, FrameFlag.stream),
+  [FrameType.load]: rule("hub", "ic", maxLabelBytes, maxPayloadBytes, FrameFlag.wantCache | FrameFlag.mayInline),
+  [FrameType.call]: rule("hub", "ic", maxLabelBytes, maxPayloadBytes, FrameFlag.stream | FrameFlag.idempotent),
   [FrameType.cancel]: rule("hub", "ic", none, none),
   [FrameType.abilityAnswer]: rule("hub", "ic", none, maxPayloadBytes, FrameFlag.failed),
   [FrameType.credit]: rule("hub", "ic", none, none),

@@ -11,8 +11,6 @@ export interface HelloLabel {
   maxEntries: number;
   /** A main thread that stands still longer than this ends its process, ms. */
   stallMs: number;
-  /** Plugins with proved short slices may be entered on the main thread. */
-  inline: boolean;
 }
 
 export interface InstanceLimits {
@@ -46,7 +44,11 @@ export interface ReadyLabel {
   engine: string;
 }
 
-/** `isolate`: one instance was given up. `poisoned`: the process must end, calls of others may finish first. */
+/**
+ * `isolate`: one instance was given up. `inline_overrun`: so was one that was trusted with the main thread and held it too
+ * long; its calls may be made again. `uncaught`: an error nobody handled, the instance goes on. `poisoned`: the process must end, calls of others may finish
+ * first.
+ */
 export interface FaultLabel {
   kind: "isolate" | "poisoned" | "inline_overrun" | "uncaught";
   code: "cpu_exceeded" | "memory_exceeded" | "limit_exceeded" | "plugin_error" | "runner_lost";
@@ -101,7 +103,6 @@ export const helloShape = {
   poolSize: "number",
   maxEntries: "number",
   stallMs: "number",
-  inline: "boolean",
 } as const;
 export const loadShape = {
   limits: "object",

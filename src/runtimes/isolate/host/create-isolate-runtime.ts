@@ -36,7 +36,7 @@ export interface IsolateRuntimeOptions {
   wedgedMs?: number;
   /** Entries on the thread pool of one runner at once. @default processors + 1 */
   maxEntries?: number;
-  /** Plugins with proved short slices are entered on the runner's main thread. @default false */
+  /** Plugins with proved short slices are entered on the runner's main thread. @default true */
   inline?: boolean;
   strikes?: StrikeOptions;
   log?: (message: string, details: Record<string, unknown>) => void;
@@ -53,6 +53,7 @@ export function createIsolateRuntime(options: IsolateRuntimeOptions): PluginRunt
     memoryBudgetBytes: (options.memoryBudgetMb ?? totalmem() / 2 / 1024 / 1024) * 1024 * 1024,
     queueLength: options.queueLength ?? 256,
     wedgedMs: options.wedgedMs ?? 2000,
+    inline: options.inline ?? true,
     strikes: options.strikes ?? {},
     log: options.log ?? (() => {}),
     fleet: {
@@ -64,7 +65,6 @@ export function createIsolateRuntime(options: IsolateRuntimeOptions): PluginRunt
         poolSize: options.poolSize ?? 4,
         maxEntries: options.maxEntries ?? availableParallelism() + 1,
         stallMs,
-        inline: options.inline ?? false,
       },
       maxRunners: options.maxRunners ?? 16,
       runnersPerGroup: options.runnersPerGroup ?? 1,

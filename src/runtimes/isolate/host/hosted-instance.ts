@@ -24,6 +24,8 @@ export interface HostedInstance {
   /** Its runner was lost and nobody knows through whom: it runs alone until it has shown that it can. */
   suspectUntil: number;
   disabled: string | undefined;
+  /** It was trusted with a runner's main thread and held it too long: never again. */
+  noInline: boolean;
   releasing: boolean;
   lastUsed: number;
 }

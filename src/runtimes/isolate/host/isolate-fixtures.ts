@@ -104,9 +104,9 @@ export interface TestRuntime extends AsyncDisposable {
 export type AnswerAbility = (call: AbilityCall, args: unknown[]) => Promise<unknown> | unknown;
 
 export function startTestRuntime(
-  options: Omit<Partial<IsolateRuntimeOptions>, "callbacks"> & { answer?: AnswerAbility } = {},
+  options: Omit<Partial<IsolateRuntimeOptions>, "callbacks"> & { answer?: AnswerAbility; rawAnswer?: Uint8Array } = {},
 ): TestRuntime {
-  const { answer = (_call, args) => args, ...rest } = options;
+  const { answer = (_call, args) => args, rawAnswer, ...rest } = options;
   const faults: RuntimeFault[] = [];
   const messages: TestRuntime["messages"] = [];
   const abilityCalls: AbilityCall[] = [];
@@ -117,6 +117,7 @@ export function startTestRuntime(
     ...rest,
     callbacks: {
       async onAbilityCall(call) {
+        if (rawAnswer !== undefined) return rawAnswer;
         abilityCalls.push(call);
         const value = await answer(call, JSON.parse(Buffer.from(call.args).toString("utf8")) as unknown[]);
         return Buffer.from(JSON.stringify(value ?? null));

@@ -17,7 +17,16 @@ import type {
   RuntimeStream,
 } from "../../runtime.ts";
 import { CallFault, type Frame, FrameFlag, FrameType, ProtocolFault } from "../bridge/frame.ts";
-import { decodeUsage, type FaultLabel, faultShape, type LoadLabel, parseLabel, type Usage } from "../bridge/labels.ts";
+import {
+  decodeUsage,
+  type FaultLabel,
+  faultShape,
+  type LoadLabel,
+  parseLabel,
+  type StatsLabel,
+  statsShape,
+  type Usage,
+} from "../bridge/labels.ts";
 import { ActiveCall } from "./active-call.ts";
 import { errorForGuest, errorOfFault, errorOfGuest, readGuestError, runnerLost, unavailable } from "./call-error.ts";
 import type { CodeCache } from "./code-cache.ts";
@@ -37,6 +46,7 @@ export interface IsolateRuntimeParts {
   memoryBudgetBytes: number;
   queueLength: number;
   wedgedMs: number;
+  inline: boolean;
   strikes: StrikeOptions;
   log(message: string, details: Record<string, unknown>): void;
   fleet: Omit<RunnerFleetOptions, "onFrame" | "onLost" | "load" | "log">;
@@ -138,6 +148,13 @@ export class IsolateRuntime implements PluginRuntime {
     };
   }
 
+  /** Instances that runners enter on their main thread at present. */
+  get inlineInstances(): number {
+    let count = 0;
+    for (const link of this.#fleet.links) count += link.stats?.inlineInstances ?? 0;
+    return count;
+  }
+
   async close(options: { drainMs?: number } = {}): Promise<void> {
     this.#closed = true;
     await this.#drain([...this.#hosted.values()], options.drainMs ?? 0);
@@ -227,6 +244,7 @@ export class IsolateRuntime implements PluginRuntime {
         loadError: undefined,
         suspectUntil: 0,
         disabled: undefined,
+        noInline: false,
         releasing: false,
         lastUsed: performance.now(),
       };
@@ -266,7 +284,9 @@ export class IsolateRuntime implements PluginRuntime {
     if (link.lastUsed - link.lastHeard > watchEveryMs && callsOn(link) === 1) link.lastHeard = link.lastUsed;
     link.send({
       type: FrameType.call,
-      flags: call.onChunk === undefined ? FrameFlag.none : FrameFlag.stream,
+      flags:
+        (call.onChunk === undefined ? FrameFlag.none : FrameFlag.stream) |
+        (mayRepeat(call) ? FrameFlag.idempotent : FrameFlag.none),
       instance: number,
       call: call.id,
       aux: request.cpuMs ?? call.hosted.instance.limits.cpuMs,
@@ -402,7 +422,9 @@ export class IsolateRuntime implements PluginRuntime {
     };
     link.send({
       type: FrameType.load,
-      flags: cache === undefined ? FrameFlag.wantCache : FrameFlag.none,
+      flags:
+        (cache === undefined ? FrameFlag.wantCache : FrameFlag.none) |
+        (this.#parts.inline && !hosted.noInline ? FrameFlag.mayInline : FrameFlag.none),
       instance: placement.number,
       call: placement.step.id,
       aux: Math.max(cpuMs, loadCpuMs),
@@ -507,9 +529,7 @@ export class IsolateRuntime implements PluginRuntime {
     placement.step?.ended(runnerLost(hosted.instance));
     const again: ActiveCall[] = [];
     for (const call of [...placement.calls.values()]) {
-      const mayRetry =
-        call.request.idempotent && call.retries === 0 && call.stopping === undefined && call.onChunk === undefined;
-      if (mayRetry && !this.#closed && !hosted.releasing && hosted.disabled === undefined) {
+      if (mayRepeat(call) && !this.#closed && !hosted.releasing && hosted.disabled === undefined) {
         placement.calls.delete(call.id);
         call.retries += 1;
         call.placement = undefined;
@@ -544,6 +564,9 @@ export class IsolateRuntime implements PluginRuntime {
       }
       case FrameType.fault:
         this.#fault(link, frame);
+        return;
+      case FrameType.stats:
+        link.stats = parseLabel<StatsLabel>(frame.label, statsShape);
         return;
       case FrameType.codeCache: {
         const placement = link.placements.get(frame.instance);
@@ -687,7 +710,8 @@ export class IsolateRuntime implements PluginRuntime {
     }
     if (placement !== undefined) {
       this.#forgetPlacement(placement);
-      this.#blame(placement, label);
+      if (label.kind === "inline_overrun") placement.hosted.noInline = true;
+      else this.#blame(placement, label);
       // Cancelled and looping is no strike of its own: the caller asked for the end.
       if (hosted !== undefined && label.kind === "isolate" && label.code !== "runner_lost") {
         this.#strike(hosted, StrikeWeight.isolateLost, label.code, label.reason);
@@ -743,7 +767,7 @@ export class IsolateRuntime implements PluginRuntime {
     if (!link.retired && !link.leaving) this.#findCulprit(link, working);
     for (const placement of placements) {
       this.#forgetPlacement(placement);
-      if (link.culprit === placement.number) this.#failAll(placement);
+      if (link.culprit === placement.number) this.#failAll(placement, link.stoodStill);
       this.#loseCalls(placement);
     }
     if (!link.retired) {
@@ -765,8 +789,10 @@ export class IsolateRuntime implements PluginRuntime {
   }
 
   /** Calls of the instance that brought its runner down are not tried again. */
-  #failAll(placement: HostedPlacement): void {
-    for (const call of [...placement.calls.values()]) call.fail(runnerLost(placement.hosted.instance));
+  #failAll(placement: HostedPlacement, stoodStill: boolean): void {
+    const { instance } = placement.hosted;
+    const code = stoodStill ? "cpu_exceeded" : "runner_lost";
+    for (const call of [...placement.calls.values()]) call.fail(errorOfFault(code, "", instance, call.request));
   }
 
   #strike(hosted: HostedInstance, weight: number, code: string, reason: string): void {
@@ -924,6 +950,11 @@ class StepOwner implements AbilityOwner {
   release(): void {
     this.#step.abilitiesUnderWay -= 1;
   }
+}
+
+/** The call may be made once more when its isolate is lost. */
+function mayRepeat(call: ActiveCall): boolean {
+  return call.request.idempotent && call.retries === 0 && call.stopping === undefined && call.onChunk === undefined;
 }
 
 function callsOn(link: RunnerLink): number {

@@ -4,7 +4,7 @@ import type { Duplex, Readable } from "node:stream";
 import { type Frame, FrameType, protocolVersion } from "../bridge/frame.ts";
 import { FrameParser } from "../bridge/frame-parser.ts";
 import { FrameWriter, type OutgoingFrame } from "../bridge/frame-writer.ts";
-import { type HelloLabel, parseLabel, type ReadyLabel, readyShape } from "../bridge/labels.ts";
+import { type HelloLabel, parseLabel, type ReadyLabel, readyShape, type StatsLabel } from "../bridge/labels.ts";
 import type { GuestPrelude } from "./build-guest.ts";
 import type { HostedInstance, HostedPlacement } from "./hosted-instance.ts";
 import { preferAsVictim, type RunnerCommand, residentBytes } from "./runner-command.ts";
@@ -42,6 +42,8 @@ export class RunnerLink {
   endReason = "";
   /** Instance its last words named; 0 for none. */
   culprit = 0;
+  /** Its watch found the main thread inside the culprit for too long. */
+  stoodStill = false;
   /** It crashed, or grew too large: whoever ran on it did that. */
   crashed = false;
   /** We ended it on purpose: nobody is to blame. */
@@ -53,6 +55,8 @@ export class RunnerLink {
   /** What ran on it lately and was given up: a late word about it still finds whom it means. */
   readonly former = new Map<number, HostedInstance>();
   lastPing = 0;
+  /** What the runner last said of itself. */
+  stats: StatsLabel | undefined;
   lastCall = 0;
   readonly #options: RunnerLinkOptions;
   readonly #child: ChildProcess;
@@ -104,7 +108,10 @@ export class RunnerLink {
     readLines(child.stdio[4] as Readable, (line) => {
       const words = JSON.parse(line) as { reason?: unknown; instance?: unknown };
       if (typeof words.reason === "string") this.endReason = words.reason.slice(0, 200);
-      if (typeof words.instance === "number") this.culprit = words.instance;
+      if (typeof words.instance === "number" && words.instance > 0) {
+        this.culprit = words.instance;
+        this.stoodStill = true;
+      }
     });
     child.stderr!.on("error", () => {});
     child.stderr!.on("data", (chunk: Buffer) => {

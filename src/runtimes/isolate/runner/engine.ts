@@ -24,6 +24,8 @@ export interface EngineIsolate {
   produceCache(): Promise<Uint8Array | undefined>;
   /** Heap and counted external memory, bytes. */
   heapBytes(): Promise<number>;
+  /** `heapBytes` on this thread. */
+  heapBytesNow(): number;
   /** Time some thread spent in the isolate so far, ms; goes on counting while an entry runs. */
   busyMs(): number;
   /** Ends the isolate; a running entry is interrupted where the engine can. */
@@ -98,7 +100,7 @@ export function createEngine(addon: string, prelude: string): Engine {
           // 0 is the entry's own rejection, see guest/pump.ts.
           if (error !== 0) throw error;
         }
-        return drain.applySync(undefined, [], { timeout: sliceMs }) as string;
+        return drain.applySync(undefined, []) as string;
       },
       async produceCache() {
         if (source === undefined) return undefined;
@@ -113,6 +115,10 @@ export function createEngine(addon: string, prelude: string): Engine {
       },
       async heapBytes() {
         const heap = await isolate.getHeapStatistics();
+        return heap.used_heap_size + heap.externally_allocated_size;
+      },
+      heapBytesNow() {
+        const heap = isolate.getHeapStatisticsSync();
         return heap.used_heap_size + heap.externally_allocated_size;
       },
       busyMs: () => Number(isolate.wallTime) / 1e6,

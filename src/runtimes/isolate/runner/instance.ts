@@ -23,6 +23,10 @@ export interface InstanceOptions {
   meter: CpuMeter;
   send(frame: OutgoingFrame): void;
   fault(instance: Instance, fault: FaultLabel): void;
+  /** It may be entered on the main thread after it has proved itself. */
+  mayInline: boolean;
+  /** Told before and after an entry on the main thread. */
+  inside(instance: number): void;
 }
 
 interface Entry {
@@ -40,6 +44,7 @@ interface LiveCall {
   peakBytes: number;
   cancelBy: number;
   stream: boolean;
+  idempotent: boolean;
 }
 
 /** Messages one entry takes at most, whatever they cost. */
@@ -58,6 +63,11 @@ const stuckAnywayMs = 3000;
 const growthSlackBytes = 96 * 1024 * 1024;
 /** What describe-error.ts gives is smaller. */
 const maxErrorText = 80_000;
+/** Entries in a row of which at most one in a hundred may be slow before the main thread is lent. */
+const proofEntries = 200;
+const slowEntryMs = 1;
+/** What an entry on the main thread may take. */
+const inlineSliceMs = 40;
 const abilityName = /^[A-Za-z][\w.]{0,63}$/;
 
 export class Instance implements EntryJob {
@@ -84,6 +94,10 @@ export class Instance implements EntryJob {
   #heapBytes = 0;
   #heapAt = 0;
   #uncaught = 0;
+  #provenEntries = 0;
+  #slowEntries = 0;
+  /** Live calls that must not be made again. */
+  #unrepeatable = 0;
   /** Live calls that were cancelled. */
   #cancelled = 0;
   callsDone = 0;
@@ -130,9 +144,12 @@ export class Instance implements EntryJob {
     this.#post(Inbound.load, call, 0, source.environment, JSON.stringify(limits));
   }
 
-  call(id: number, options: { label: string; args: string; budgetMs: number; stream: boolean }): void {
+  call(
+    id: number,
+    options: { label: string; args: string; budgetMs: number; stream: boolean; idempotent: boolean },
+  ): void {
     this.#backgroundMs = 0;
-    this.#begin(id, options.budgetMs, options.stream);
+    this.#begin(id, options.budgetMs, options.stream, options.idempotent);
     this.#post(Inbound.call, id, options.stream ? 1 : 0, options.label, options.args);
   }
 
@@ -161,15 +178,66 @@ export class Instance implements EntryJob {
 
   // ---- entries
 
+  /** Proved, and nothing is lost when the slice runs out: every live call may be made again. */
+  get inline(): boolean {
+    return (
+      this.#options.mayInline &&
+      this.#provenEntries >= proofEntries &&
+      this.#unrepeatable === 0 &&
+      this.#cancelled === 0 &&
+      this.#loading === undefined
+    );
+  }
+
+  runInline(): void {
+    this.#queued = false;
+    if (this.#gone || this.#inbox.length === 0) return;
+    // A call that must not be cut short may have come since.
+    if (!this.inline) {
+      this.#enqueue();
+      return;
+    }
+    const batch = this.#takeBatch();
+    const calls = this.#callsIn(batch);
+    const entry: Entry = { calls, cpuMs: 0, residentBefore: this.#options.meter.residentBytes, done: () => {} };
+    this.#entry = entry;
+    this.#options.inside(this.number);
+    const before = process.threadCpuUsage();
+    let text: string | undefined;
+    let failure: unknown;
+    try {
+      text = this.isolate.enterInline(batch, inlineSliceMs);
+    } catch (error) {
+      failure = error;
+    }
+    const used = process.threadCpuUsage(before);
+    this.#options.inside(0);
+    entry.cpuMs = (used.user + used.system) / 1000;
+    this.#entry = undefined;
+    if (text !== undefined) {
+      this.#finished(entry, batch.length / 5, text);
+      return;
+    }
+    if (this.#gone) return;
+    this.#charge(entry);
+    if (isDisposed(failure)) this.#giveUp("memory_exceeded", "the heap limit", calls);
+    else this.#giveUp("runner_lost", "held the main thread too long", calls, "inline_overrun");
+  }
+
+  #takeBatch(): (number | string)[] {
+    const size = Math.max(1, Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs))) * 5;
+    const batch = this.#inbox.length <= size ? this.#inbox : this.#inbox.slice(0, size);
+    this.#inbox = batch === this.#inbox ? [] : this.#inbox.slice(size);
+    return batch;
+  }
+
   startEntry(done: () => void): void {
     this.#queued = false;
     if (this.#gone || this.#inbox.length === 0) {
       done();
       return;
     }
-    const size = Math.max(1, Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs))) * 5;
-    const batch = this.#inbox.length <= size ? this.#inbox : this.#inbox.slice(0, size);
-    this.#inbox = batch === this.#inbox ? [] : this.#inbox.slice(size);
+    const batch = this.#takeBatch();
     this.#busySeen = this.isolate.busyMs();
     this.#entry = {
       calls: this.#callsIn(batch),
@@ -220,6 +288,22 @@ export class Instance implements EntryJob {
       this.#disposedAt = 0;
       return;
     }
+    this.#prove(entry.cpuMs);
+    this.#finished(entry, messages, text);
+  }
+
+  /** Counts towards the proof; too many slow ones and it begins again. */
+  #prove(cpuMs: number): void {
+    this.#provenEntries += 1;
+    if (cpuMs < slowEntryMs) return;
+    this.#slowEntries += 1;
+    if (this.#slowEntries > this.#provenEntries / 100 + 1) {
+      this.#slowEntries = 0;
+      this.#provenEntries = 0;
+    }
+  }
+
+  #finished(entry: Entry, messages: number, text: string): void {
     this.#charge(entry);
     this.#messageCostMs += (Math.max(0.02, entry.cpuMs / messages) - this.#messageCostMs) * 0.2;
     if (text.length > this.#outboxBytes + (this.limits.concurrency + 1) * (this.limits.messageBytes + 10_000)) {
@@ -422,6 +506,7 @@ export class Instance implements EntryJob {
     this.#calls.delete(call.id);
     this.callsDone += 1;
     if (call.cancelBy !== 0) this.#cancelled -= 1;
+    if (!call.idempotent) this.#unrepeatable -= 1;
     if (this.#abilities.size > 0) {
       for (const [ability, owner] of this.#abilities) if (owner === call.id) this.#abilities.delete(ability);
     }
@@ -435,17 +520,23 @@ export class Instance implements EntryJob {
     });
   }
 
-  #giveUp(code: FaultLabel["code"], reason: string, calls: readonly LiveCall[]): void {
+  #giveUp(
+    code: FaultLabel["code"],
+    reason: string,
+    calls: readonly LiveCall[],
+    kind: FaultLabel["kind"] = "isolate",
+  ): void {
     if (this.#gone) return;
     this.#outgrown = code === "memory_exceeded";
     this.dispose();
-    this.#options.fault(this, { kind: "isolate", code, reason, ...blame(calls) });
+    this.#options.fault(this, { kind, code, reason, ...blame(calls) });
   }
 
   // ---- small steps
 
-  #begin(id: number, budgetMs: number, stream: boolean): void {
-    this.#calls.set(id, { id, budgetMs, cpuMs: 0, peakBytes: this.#heapBytes, cancelBy: 0, stream });
+  #begin(id: number, budgetMs: number, stream: boolean, idempotent = false): void {
+    if (!idempotent) this.#unrepeatable += 1;
+    this.#calls.set(id, { id, budgetMs, cpuMs: 0, peakBytes: this.#heapBytes, cancelBy: 0, stream, idempotent });
   }
 
   #post(kind: number, id: number, aux: number, a: string, b: string): void {
@@ -479,13 +570,23 @@ export class Instance implements EntryJob {
     const now = performance.now();
     if (now - this.#heapAt < 100) return;
     this.#heapAt = now;
+    if (this.inline) {
+      try {
+        this.#noteHeap(this.isolate.heapBytesNow());
+      } catch {
+        // It ended meanwhile.
+      }
+      return;
+    }
     this.isolate.heapBytes().then(
-      (bytes) => {
-        this.#heapBytes = bytes;
-        for (const call of this.#calls.values()) call.peakBytes = Math.max(call.peakBytes, bytes);
-      },
+      (bytes) => this.#noteHeap(bytes),
       () => {},
     );
+  }
+
+  #noteHeap(bytes: number): void {
+    this.#heapBytes = bytes;
+    for (const call of this.#calls.values()) call.peakBytes = Math.max(call.peakBytes, bytes);
   }
 
   get #outboxBytes(): number {

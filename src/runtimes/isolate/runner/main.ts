@@ -47,6 +47,10 @@ process.on("uncaughtException", (error) => {
 const runner = new Runner({
   addon: addon!,
   writer: new FrameWriter(socket),
+  inside(instance) {
+    Atomics.store(slots, StallSlot.inlineInstance, instance);
+    Atomics.add(slots, StallSlot.beats, 1);
+  },
   beat(active) {
     Atomics.add(slots, StallSlot.beats, 1);
     const now = active ? 1 : 0;

@@ -26,10 +26,13 @@ export interface RunnerOptions {
   writer: FrameWriter;
   /** Called while there is work, every few milliseconds, and once with false when there is none. */
   beat(active: boolean): void;
+  /** Told which instance the main thread enters, and 0 when it is back. */
+  inside(instance: number): void;
 }
 
 const lookEveryMs = 5;
 const heartbeatEvery = 10;
+const statsEvery = 40;
 /** Looks without work before the runner falls asleep. */
 const restAfter = 40;
 /** Calls an instance has answered before its code cache is made: then the functions it uses are compiled. */
@@ -83,6 +86,7 @@ export class Runner {
           args: text(frame.body),
           budgetMs: frame.aux,
           stream: (frame.flags & FrameFlag.stream) !== 0,
+          idempotent: (frame.flags & FrameFlag.idempotent) !== 0,
         });
         return;
       case FrameType.cancel:
@@ -143,6 +147,8 @@ export class Runner {
         if (outgoing.type === FrameType.result) this.#maybeMakeCache(instance);
       },
       fault: (faulty, fault) => this.#fault(faulty, fault),
+      mayInline: (frame.flags & FrameFlag.mayInline) !== 0,
+      inside: this.#options.inside,
     });
     this.#instances.set(frame.instance, instance);
     this.#owners.set(isolate, instance);
@@ -238,6 +244,7 @@ export class Runner {
     }
     if (inside > 0 || this.#leaving.size > 0) this.#meter.sample(inside);
     if (this.#looks % heartbeatEvery === 0) this.#heartbeat();
+    if (this.#looks % statsEvery === 0) this.#stats();
     this.#restful = work ? 0 : this.#restful + 1;
     if (this.#restful > restAfter) {
       clearInterval(this.#look);
@@ -256,7 +263,7 @@ export class Runner {
       blanks: this.#pool!.size,
       instances: this.#instances.size,
       entries: this.#queue!.active,
-      inlineInstances: 0,
+      inlineInstances: [...this.#instances.values()].filter((instance) => instance.inline).length,
       cpuMicros: this.#meter.totalMicros,
     };
     this.#writer.send({ type: FrameType.stats, label: JSON.stringify(stats) });
