@@ -111,6 +111,7 @@ export class DeliveryWorker {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake.abort();
+    for (const resolve of this.#roomWaiters.splice(0)) resolve();
     this.#subscription?.[Symbol.dispose]();
     for (const lane of this.#lanes.values()) {
       clearTimeout(lane.timer);
