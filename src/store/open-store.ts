@@ -19,6 +19,8 @@ export interface OpenStoreOptions {
   log?: StoreLog | undefined;
   /** Connections of the PostgreSQL pool. @default 10 */
   poolSize?: number | undefined;
+  /** Embedded: every commit waits until the disk has it, so that it survives a loss of power, not only of the process. @default true */
+  syncToDisk?: boolean | undefined;
   /** Longest time of one statement. @default 30000 */
   statementTimeoutMs?: number | undefined;
 }
@@ -40,9 +42,9 @@ export async function openStore(options: OpenStoreOptions = {}): Promise<Store> 
 }
 
 async function openDriver(options: OpenStoreOptions): Promise<StoreDriver> {
-  const { databaseUrl, dataDir, log, poolSize = 10, statementTimeoutMs = 30_000 } = options;
+  const { databaseUrl, dataDir, log, poolSize = 10, statementTimeoutMs = 30_000, syncToDisk } = options;
   const onFault = (error: unknown): void => log?.warn({ err: error }, "store: a background fault");
   return databaseUrl === undefined
-    ? await openPgliteDriver({ dataDir, statementTimeoutMs, onFault })
+    ? await openPgliteDriver({ dataDir, syncToDisk, statementTimeoutMs, onFault })
     : await openPostgresDriver({ databaseUrl, poolSize, statementTimeoutMs, onFault });
 }

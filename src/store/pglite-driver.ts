@@ -15,6 +15,8 @@ import { runOutsideTransactionScope } from "./transaction-scope.ts";
 export interface PgliteDriverOptions {
   /** The hub's data folder; the database lives in its `db`. Without one the database lives in memory. */
   dataDir?: string | undefined;
+  /** Every commit waits until the disk has it. */
+  syncToDisk?: boolean | undefined;
   /** In memory: start from this image. */
   image?: Uint8Array | undefined;
   wasm?: WebAssembly.Module | undefined;
@@ -233,7 +235,7 @@ class EmbeddedDriver implements PgliteDriver {
     const { image, wasm, statementTimeoutMs } = this.#options;
     const socket = new PgliteSocket({
       data: {
-        ...(this.#folder !== undefined && { folder: this.#folder }),
+        ...(this.#folder !== undefined && { folder: this.#folder, syncToDisk: this.#options.syncToDisk ?? true }),
         ...(image && { image }),
         ...(wasm && { wasm }),
       },

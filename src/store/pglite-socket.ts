@@ -6,6 +6,7 @@ import { EventEmitter } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { PgliteAnswer, PgliteRequest, PgliteWorkerData } from "./pglite-worker.ts";
 import { runOutsideTransactionScope } from "./transaction-scope.ts";
+import { endsReady } from "./wire.ts";
 
 export interface PgliteSocketOptions {
   data: PgliteWorkerData;
@@ -179,10 +180,4 @@ export class PgliteSocket extends EventEmitter {
     if (!Number.isFinite(ms)) return;
     this.#timer = setTimeout(() => this.destroy(new Error(`Connection terminated: no answer within ${ms} ms`)), ms);
   }
-}
-
-/** Whether the last message is ReadyForQuery. */
-function endsReady(bytes: Uint8Array): boolean {
-  const start = bytes.byteLength - 6;
-  return start >= 0 && bytes[start] === 0x5a && bytes[start + 4] === 5;
 }

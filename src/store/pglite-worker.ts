@@ -2,14 +2,18 @@
  * The worker thread that holds PGlite. It speaks PostgreSQL's wire protocol: each message from the hub is the bytes of
  * one or more frontend messages, each answer the backend's bytes. It keeps no state of its own and may be ended at any time.
  */
+import { closeSync, fdatasyncSync, fsyncSync, openSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { MemoryFS, PGlite, type PGliteOptions } from "@electric-sql/pglite";
 import { NodeFS } from "@electric-sql/pglite/nodefs";
 import { packFiles, readPrepopulated, type StoredFile, unpackFiles } from "./data-image.ts";
+import { endsReady } from "./wire.ts";
 
 export interface PgliteWorkerData {
   /** Folder of the database; without one it lives in memory. */
   folder?: string;
+  /** Every commit waits until the disk has it. */
+  syncToDisk?: boolean;
   /** In memory only: start from this image (see data-image.ts) instead of an empty database. */
   image?: Uint8Array;
   /** The compiled engine, so that several workers of one process compile it once. */
@@ -58,9 +62,44 @@ async function serve(port: NonNullable<typeof parentPort>, data: PgliteWorkerDat
 async function open(data: PgliteWorkerData): Promise<PGlite> {
   const options: PGliteOptions = { relaxedDurability: false };
   if (data.wasm) options.pgliteWasmModule = data.wasm;
-  if (data.folder !== undefined) return await PGlite.create({ ...options, fs: new NodeFS(data.folder) });
+  if (data.folder !== undefined) {
+    if (!data.syncToDisk) return await PGlite.create({ ...options, fs: new NodeFS(data.folder) });
+    return await PGlite.create({ ...options, fs: new SyncingNodeFS(data.folder), startParams: syncingParams });
+  }
   const files = data.image ? unpackFiles(data.image) : await readPrepopulated();
   return await PGlite.create({ ...options, fs: new SeededMemoryFS(files) });
+}
+
+/** PGlite starts with `-F` (never sync). Its fdatasync is empty, so the log must use fsync, which SyncingNodeFS answers. */
+const syncingParams = [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=fsync"];
+
+interface EngineStream {
+  nfd?: number;
+  node: object;
+}
+
+/** What is committed survives a loss of power: PGlite's own folder system has no fsync at all. */
+class SyncingNodeFS extends NodeFS {
+  override async initialSyncFs(): Promise<void> {
+    const { NODEFS } = this.pg!.Module.FS.filesystems as unknown as {
+      NODEFS: { stream_ops: { fsync?: (stream: EngineStream) => number }; realPath(node: object): string };
+    };
+    NODEFS.stream_ops.fsync = (stream) => {
+      // The log's segments have their full size from the start: their data is all there is to write.
+      if (stream.nfd !== undefined) fdatasyncSync(stream.nfd);
+      else syncFolder(NODEFS.realPath(stream.node));
+      return 0;
+    };
+  }
+}
+
+function syncFolder(path: string): void {
+  const handle = openSync(path, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** PGlite's own `loadDataDir` takes a second for the same files: it parses and copies a tar twice. */
@@ -99,8 +138,13 @@ async function answer(pglite: PGlite, request: PgliteRequest): Promise<PgliteAns
       size += bytes.byteLength;
     },
   });
-  if (broken !== undefined) throw broken;
-  if (chunks.length === 1) return chunks[0]!;
+  const all = chunks.length === 1 ? chunks[0]! : join(chunks, size);
+  // A database that gave up by itself says why and is not ready; that answer goes to the caller.
+  if (broken !== undefined && endsReady(all)) throw broken;
+  return all;
+}
+
+function join(chunks: readonly Uint8Array[], size: number): Uint8Array {
   const all = new Uint8Array(size);
   let offset = 0;
   for (const chunk of chunks) {

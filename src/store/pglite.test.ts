@@ -167,3 +167,16 @@ test("a statement that overflows the engine's stack fails, never passes for done
   assert.deepEqual(rows, [{ value: 1 }]);
   await store.close();
 });
+
+test("the embedded database waits for the disk at each commit, unless told not to", async () => {
+  await using folder = await temporaryFolder();
+  for (const [syncToDisk, expected] of [
+    [undefined, "on"],
+    [false, "off"],
+  ] as const) {
+    const store = await openStore({ dataDir: folder.path, syncToDisk });
+    const { rows } = await sql<{ fsync: string }>`select current_setting('fsync') as fsync`.execute(store.db);
+    assert.equal(rows[0]!.fsync, expected);
+    await store.close();
+  }
+});

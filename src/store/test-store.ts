@@ -3,7 +3,7 @@
  * folder under a hash of the migrations). PostgreSQL: a database of its own on TEST_DATABASE_URL, dropped at dispose.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -132,9 +132,20 @@ async function loadImage(): Promise<Uint8Array> {
     const draft = `${file}.${process.pid}`;
     await writeFile(draft, made);
     await rename(draft, file);
+    await removeOldImages(file);
     return shared(made);
   } finally {
     await driver.close();
+  }
+}
+
+/** Images of earlier schemas, 40 MB each; one that was used within a day may belong to another checkout. */
+async function removeOldImages(current: string): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const file = join(tmpdir(), name);
+    if (!name.startsWith("backplane-test-image-") || file === current) continue;
+    const { mtimeMs } = await stat(file).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > 86_400_000) await rm(file, { force: true });
   }
 }
 
