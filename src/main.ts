@@ -183,7 +183,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
         redact: (installation, text) => secretsOf.open(installation)?.logRedactor.text(text) ?? text,
       }),
       createProgressAbility(),
-      createEventsAbility({ store, eventLog }),
+      createEventsAbility({ eventLog }),
       ...createDataAbilities({ entities }),
       createHttpAbility({ egress, secretsOf }),
       ...createCryptoAbilities({ secretsOf }),

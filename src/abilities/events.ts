@@ -1,7 +1,6 @@
 /** `ctx.emitEvent`: publishes an event of the plugin in its organisation's log. Needs `event:publish:<domain>.*`. */
 import { z } from "zod";
 import type { EventLog } from "../bus/event-log.ts";
-import type { Store } from "../store/store.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
 import { type Ability, defineAbility, hasGrant, requirePermission } from "./ability.ts";
 
@@ -9,7 +8,7 @@ const optionsSchema = z
   .object({ subject: z.string().max(512).optional(), id: z.string().min(1).max(200).optional() })
   .nullish();
 
-export function createEventsAbility({ store, eventLog }: { store: Store; eventLog: EventLog }): Ability {
+export function createEventsAbility({ eventLog }: { eventLog: EventLog }): Ability {
   return defineAbility({
     name: "events.emit",
     available: (installation) => hasGrant(installation, "event:publish"),
@@ -20,18 +19,16 @@ export function createEventsAbility({ store, eventLog }: { store: Store; eventLo
       const { plugin } = context.installation;
       // Ids of one plugin cannot collide with, or take the place of, those of another.
       const scoped = id === undefined ? undefined : `${plugin}/${id}`;
-      const published = await store.transaction((tx) =>
-        eventLog.publish(tx, {
-          organization: context.organization,
-          type,
-          source: `/plugins/${plugin}`,
-          data: data ?? null,
-          traceparent: formatTraceparent(context.trace),
-          depth: context.eventDepth + 1,
-          ...(subject === undefined ? {} : { subject }),
-          ...(scoped === undefined ? {} : { id: scoped }),
-        }),
-      );
+      const published = await eventLog.accept({
+        organization: context.organization,
+        type,
+        source: `/plugins/${plugin}`,
+        data: data ?? null,
+        traceparent: formatTraceparent(context.trace),
+        depth: context.eventDepth + 1,
+        ...(subject === undefined ? {} : { subject }),
+        ...(scoped === undefined ? {} : { id: scoped }),
+      });
       return { id: published.id };
     },
   });
