@@ -48,7 +48,7 @@ import { createArtifacts } from "./packages/artifacts.ts";
 import { createStackMapper } from "./packages/map-stack.ts";
 import { bundledOrganization, createPackages } from "./packages/packages.ts";
 import { createIsolateRuntime } from "./runtimes/isolate/host/create-isolate-runtime.ts";
-import type { RuntimeFault } from "./runtimes/runtime.ts";
+import { type RuntimeFault, scriptNameOf } from "./runtimes/runtime.ts";
 import { loadOrCreateKey, parseMasterKeys } from "./secrets/master-key.ts";
 import { createVault } from "./secrets/vault.ts";
 import { defaultSettings, type HubSettings, readAdminToken, readSettings } from "./settings.ts";
@@ -278,7 +278,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     mapStack: (installation, stack) =>
       stackMapper.mapStack({
         stack,
-        script: `plugin://${installation.plugin}@${installation.version}/index.js`,
+        script: scriptNameOf(installation),
         key: installation.digest ?? installation.id,
         loadSourceMap: async () =>
           (

@@ -143,3 +143,8 @@ export interface RuntimeStatus {
   /** Walls that are up on this machine, for `doctor`. */
   walls: { name: string; active: boolean; detail: string }[];
 }
+
+/** The name a plugin's bundle has in its stack traces; source maps are applied to frames of this name. */
+export function scriptNameOf({ plugin, version }: { plugin: string; version: string }): string {
+  return `plugin://${encodeURIComponent(plugin)}@${encodeURIComponent(version)}/main.js`;
+}

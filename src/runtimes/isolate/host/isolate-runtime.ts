@@ -16,6 +16,7 @@ import type {
   RuntimeStatus,
   RuntimeStream,
 } from "../../runtime.ts";
+import { scriptNameOf } from "../../runtime.ts";
 import { CallFault, type Frame, FrameFlag, FrameType, ProtocolFault } from "../bridge/frame.ts";
 import {
   decodeUsage,
@@ -415,7 +416,7 @@ export class IsolateRuntime implements PluginRuntime {
     const { memoryMb, cpuMs, concurrency, pendingAbilityCalls, timers, messageBytes, logBytes } = instance.limits;
     const label: LoadLabel = {
       limits: { memoryMb, cpuMs, concurrency, pendingAbilityCalls, timers, messageBytes, logBytes },
-      filename: `plugin://${encodeURIComponent(instance.plugin)}@${encodeURIComponent(instance.version)}/main.js`,
+      filename: scriptNameOf(instance),
       environmentBytes: environment.length,
       codeBytes: code.length,
       cacheBytes: cache?.length ?? 0,
