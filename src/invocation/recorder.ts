@@ -45,7 +45,8 @@ interface Waiting {
   record: ExecutionRecord;
   resolve: () => void;
   reject: (error: unknown) => void;
-  settled: boolean;
+  /** Its caller hears `database_unavailable` then; performance.now(). */
+  patientUntil: number;
 }
 
 const maxLogLines = 20_000;
@@ -57,17 +58,29 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
   let droppedLogLines = 0;
   let flushing: Promise<void> | undefined;
   let logTimer: NodeJS.Timeout | undefined;
+  let patienceTimer: NodeJS.Timeout | undefined;
   let closed = false;
+
+  /** One timer for all that wait: one each would be a good part of what a write costs the hub. */
+  const watchPatience = (): void => {
+    patienceTimer ??= setTimeout(
+      () => {
+        patienceTimer = undefined;
+        const now = performance.now();
+        for (const { patientUntil, reject } of waiting)
+          if (now >= patientUntil) reject(new BackplaneError("database_unavailable"));
+        if (waiting.length > 0) watchPatience();
+      },
+      Math.max(10, patienceMs / 20),
+    );
+  };
 
   const writeBatch = async (batch: Waiting[]): Promise<void> => {
     // One statement cannot touch a row twice: of several states of one execution only the last is written.
     const latest = new Map<string, ExecutionRecord>();
     for (const { record } of batch) latest.set(`${record.organization}\0${record.id}`, record);
     await upsertExecutions(store, node, [...latest.values()]);
-    for (const entry of batch) {
-      entry.settled = true;
-      entry.resolve();
-    }
+    for (const entry of batch) entry.resolve();
   };
 
   const drain = async (): Promise<void> => {
@@ -82,11 +95,16 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
         lines = lines.slice(someLines.length);
         failures = 0;
       } catch (error) {
-        if (!(error instanceof BackplaneError && error.retryable)) {
+        if (!isPassing(error)) {
           if (batch.length > 1) {
             // One bad record must not hold the others: write them one by one, and fail only the bad ones.
             waiting = waiting.slice(batch.length);
-            for (const entry of batch) await writeBatch([entry]).catch((cause: unknown) => entry.reject(cause));
+            for (const entry of batch) {
+              await writeBatch([entry]).catch((cause: unknown) => {
+                if (isPassing(cause)) waiting.push(entry);
+                else entry.reject(cause);
+              });
+            }
             continue;
           }
           for (const entry of batch) entry.reject(error);
@@ -95,7 +113,10 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
           continue;
         }
         failures += 1;
-        if (closed && failures > 3) throw error;
+        if (closed && failures > 3) {
+          for (const entry of waiting) entry.reject(error);
+          throw error;
+        }
         await sleep(backoffMs(failures, { baseMs: 50, capMs: 2000 }));
       }
     }
@@ -110,6 +131,8 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
       } finally {
         flushing = undefined;
       }
+      // What came between the last look of `drain` and here.
+      if (waiting.length > 0 || lines.length > 0) kick().catch(() => {});
     })();
     return flushing;
   };
@@ -121,20 +144,9 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
   return {
     write(record) {
       return new Promise((resolve, reject) => {
-        const entry: Waiting = { record, resolve, reject, settled: false };
-        waiting.push(entry);
-        const patience = setTimeout(() => {
-          if (!entry.settled) reject(new BackplaneError("database_unavailable"));
-        }, patienceMs);
-        entry.resolve = () => {
-          clearTimeout(patience);
-          resolve();
-        };
-        entry.reject = (error) => {
-          clearTimeout(patience);
-          reject(error);
-        };
-        kick().catch(entry.reject);
+        waiting.push({ record, resolve, reject, patientUntil: performance.now() + patienceMs });
+        watchPatience();
+        if (!flushing) kick().catch(reject);
       });
     },
     log(line) {
@@ -155,10 +167,13 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
     async close() {
       closed = true;
       clearTimeout(logTimer);
-      await flush();
+      await flush().finally(() => clearTimeout(patienceTimer));
     },
   };
 }
+
+/** Worth another try: the database is away or busy, the record is not to blame. */
+const isPassing = (error: unknown): boolean => error instanceof BackplaneError && error.retryable;
 
 const text = (value: unknown): unknown => (value === undefined ? null : value);
 
