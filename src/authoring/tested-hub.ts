@@ -8,6 +8,7 @@ import type { Invoker } from "../invocation/invoker.ts";
 import type { Recorder } from "../invocation/recorder.ts";
 import type { Lifecycle } from "../lifecycle/lifecycle.ts";
 import type { Packages } from "../packages/packages.ts";
+import { openStore } from "../store/open-store.ts";
 import type { Store } from "../store/store.ts";
 import { createScriptedServices, type ScriptedServices } from "./scripted-services.ts";
 
@@ -32,7 +33,10 @@ export interface KitSettings {
 }
 
 /** The composition root's part. */
-export type ComposeHub = (settings: KitSettings, parts: { override: EgressOverride }) => Promise<TestedHub>;
+export type ComposeHub = (
+  settings: KitSettings,
+  parts: { override: EgressOverride; store: Store },
+) => Promise<TestedHub>;
 
 export interface KitHub {
   hub: TestedHub;
@@ -44,8 +48,12 @@ export function createKitHub(compose: ComposeHub, dataDir: string): () => Promis
   let started: Promise<KitHub> | undefined;
   return () =>
     (started ??= (async () => {
-      const services = await createScriptedServices();
-      const hub = await compose({ dataDir, logLevel: "silent", pluginsDir: null }, { override: services.override });
+      // In memory: nothing of a test outlives it, and a disk would cost most of the start.
+      const [services, store] = await Promise.all([createScriptedServices(), openStore()]);
+      const hub = await compose(
+        { dataDir, logLevel: "silent", pluginsDir: null },
+        { override: services.override, store },
+      );
       return { hub, services };
     })());
 }

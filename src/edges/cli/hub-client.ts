@@ -52,7 +52,7 @@ export function connect(address: HubAddress): HubClient {
     }).catch((error: unknown) => {
       throw unreachable(error, address);
     });
-    if (!response.ok) throw await refused(response, address);
+    if (!response.ok) throw await refused(response, address, path);
     return response;
   };
   return {
@@ -107,7 +107,7 @@ interface ProblemBody {
   executionId?: unknown;
 }
 
-async function refused(response: Response, address: HubAddress): Promise<CliFailure> {
+async function refused(response: Response, address: HubAddress, path: string): Promise<CliFailure> {
   const text = await response.text().catch(() => "");
   let body: ProblemBody = {};
   try {
@@ -120,14 +120,26 @@ async function refused(response: Response, address: HubAddress): Promise<CliFail
     typeof body.detail === "string" ? body.detail : `The hub at ${address.url} answered ${response.status}.`;
   const faults = Array.isArray(body.errors) ? (body.errors as { path?: unknown; message?: unknown }[]) : [];
   const noToken = code === "unauthenticated" && address.token === undefined;
-  return new CliFailure(noToken ? "This command needs a token, and none was found." : message, {
-    code,
-    ...helpFor(code, typeof body.recovery === "string" ? body.recovery : undefined),
-    diagnostics: faults.map((fault) => ({ field: String(fault.path ?? "$"), message: String(fault.message ?? "") })),
-    details: {
-      status: response.status,
-      ...(body.traceId === undefined ? {} : { traceId: body.traceId }),
-      ...(body.executionId === undefined ? {} : { executionId: body.executionId }),
+  const { help } = helpFor(code, typeof body.recovery === "string" ? body.recovery : undefined);
+  const plugin = /^\/api\/plugins\/([^/?]+)/.exec(path)?.[1];
+  return new CliFailure(
+    noToken ? "This command needs a token, and none was found." : forPeople(message, faults.length > 0),
+    {
+      code,
+      ...(help === undefined
+        ? {}
+        : { help: plugin === undefined ? help : help.replaceAll(/\bID\b/g, decodeURIComponent(plugin)) }),
+      diagnostics: faults.map((fault) => ({ field: String(fault.path ?? "$"), message: String(fault.message ?? "") })),
+      details: {
+        status: response.status,
+        ...(body.traceId === undefined ? {} : { traceId: body.traceId }),
+        ...(body.executionId === undefined ? {} : { executionId: body.executionId }),
+      },
     },
-  });
+  );
+}
+
+/** The faults stand below the sentence here. */
+function forPeople(sentence: string, hasFaults: boolean): string {
+  return hasFaults ? sentence.replace(/; `errors` names each( field)?\.$/, ".") : sentence;
 }

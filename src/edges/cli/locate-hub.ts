@@ -29,24 +29,37 @@ export interface LocateOptions {
 }
 
 export function locateHub({ env, cwd, home }: LocateOptions): HubAddress {
-  const dataDir = dataFolders({ env, cwd, home }).find(
-    (folder) => isOwn(folder) && readText(join(folder, "admin-token")) !== undefined,
-  );
-  const running = dataDir === undefined ? undefined : runningHub(dataDir);
-  const named = env["BACKPLANE_URL"] || undefined;
-  const url = (named ?? running ?? defaultHubUrl).replace(/\/+$/, "");
-  const local = isLoopback(url);
-  const kept = dataDir === undefined ? undefined : readText(join(dataDir, "admin-token"));
-  const token = env["BACKPLANE_TOKEN"] || (local ? env["BACKPLANE_ADMIN_TOKEN"] || kept : undefined);
-  const chosen = env["BACKPLANE_ORG"] || undefined;
+  const named = (env["BACKPLANE_URL"] || undefined)?.replace(/\/+$/, "");
+  const hubs = localHubs({ env, cwd, home });
+  // A folder whose hub has ended may lie nearer than the one whose hub runs.
+  const running = hubs.find((hub) => hub.url !== undefined && (named === undefined || hub.url === named));
+  const chosen = running ?? hubs[0];
+  const url = named ?? running?.url ?? defaultHubUrl;
+  const token = env["BACKPLANE_TOKEN"] || (isLoopback(url) ? env["BACKPLANE_ADMIN_TOKEN"] || chosen?.token : undefined);
+  const organization = env["BACKPLANE_ORG"] || undefined;
+  const isKey = token?.startsWith("bp_") ?? false;
   return {
     url,
     urlFrom: named !== undefined ? "BACKPLANE_URL" : running !== undefined ? "running hub" : "default",
     token,
-    organization: chosen ?? (token?.startsWith("bp_") ? undefined : "demo"),
-    organizationName: chosen ?? (token?.startsWith("bp_") ? "the organisation of the API key" : "demo"),
-    dataDir,
+    organization: organization ?? (isKey ? undefined : "demo"),
+    organizationName: organization ?? (isKey ? "the organisation of the API key" : "demo"),
+    dataDir: chosen?.dataDir,
   };
+}
+
+interface LocalHub {
+  dataDir: string;
+  token: string;
+  /** Absent when its hub does not run. */
+  url: string | undefined;
+}
+
+function localHubs(options: LocateOptions): LocalHub[] {
+  return dataFolders(options).flatMap((dataDir) => {
+    const token = isOwn(dataDir) ? readText(join(dataDir, "admin-token")) : undefined;
+    return token === undefined ? [] : [{ dataDir, token, url: runningHub(dataDir) }];
+  });
 }
 
 /** BACKPLANE_DATA alone when it is set; else `.backplane` here, in a folder above, or in this copy of Backplane. */
