@@ -147,7 +147,7 @@ test("plugins reads every page, and a control character of a plugin never reache
   const { out } = await runForTest(["plugins"], { env: hub.env });
   assert.match(out, /^a .*\\u001b\[2Jgone\\u0007$/m);
   assert.match(out, /^b /m);
-  assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f\u007f]/);
+  assert.deepEqual(out.match(/\p{Cc}/gu)?.filter((character) => character !== "\n") ?? [], []);
   const { plugins } = (await runForTest(["plugins", "--json"], { env: hub.env })).json<{ plugins: unknown[] }>();
   assert.equal(plugins.length, 2);
 });
@@ -218,7 +218,9 @@ test("start prints where it listens and where the token is, and ends when told",
         return {
           url: "http://127.0.0.1:7400",
           adminTokenFile: "/srv/.backplane/admin-token",
-          close: async () => void (closed += 1),
+          close: async () => {
+            closed += 1;
+          },
         };
       },
     },
@@ -249,7 +251,7 @@ test("doctor fails when a finding is a problem, and shows a test setting in red"
   });
   const warned = await runForTest(["doctor"], { env: { ...hub.env, FORCE_COLOR: "1" } });
   assert.equal(warned.code, 0);
-  assert.match(warned.out, /\u001b\[31mTEST SETTING/);
+  assert.ok(warned.out.includes("\u001b[31mTEST SETTING"));
   await using ill = await startFakeHub({
     "GET /api/doctor": { body: { version: "1", node: "24", ok: false, findings: [finding("problem", "broken")] } },
   });
