@@ -65,6 +65,8 @@ export function createPump(
   let limits: PumpLimits = { pendingAbilityCalls: 0, timers: 0, messageBytes: 0, logBytes: 0, outboxBytes: 0 };
   let environment: object = {};
   let definition: object | undefined;
+  /** `init` under way: calls that came with the load wait for it. */
+  let initialising: Promise<void> | undefined;
   let outbox = "";
   let outboxLeft = 0;
   const held = emptyTable<unknown>();
@@ -253,6 +255,8 @@ export function createPump(
 
   async function run(call: GuestCall, label: string, args: string, stream: boolean): Promise<void> {
     try {
+      if (initialising !== undefined) await initialising;
+      if (call.ended) return;
       const { handler, environment: execution } = parse(label) as {
         handler: string[];
         environment: Record<string, unknown>;
@@ -343,6 +347,11 @@ export function createPump(
     }
   }
 
+  async function initialise(call: GuestCall): Promise<void> {
+    await lifecycle(call, "init", CallFault.loadFailed);
+    initialising = undefined;
+  }
+
   function load(id: number, environmentText: string, limitsText: string): void {
     limits = parse(limitsText) as PumpLimits;
     outboxLeft = limits.outboxBytes;
@@ -359,7 +368,7 @@ export function createPump(
       return;
     }
     definition = left;
-    void lifecycle(call, "init", CallFault.loadFailed);
+    initialising = initialise(call);
   }
 
   // ---- entering

@@ -1,7 +1,7 @@
 /** What the hub says when a call of a plugin ended badly. Guest text is capped and never taken for our own words. */
 import { BackplaneError } from "../../../errors/error.ts";
 import type { ErrorCode } from "../../../errors/table.ts";
-import type { PluginInstance, RuntimeCall } from "../../runtime.ts";
+import type { PluginInstance } from "../../runtime.ts";
 import { CallFault } from "../bridge/frame.ts";
 
 export interface GuestError {
@@ -64,15 +64,10 @@ function reasonOf(guest: GuestError): string {
 }
 
 /** The outcome of a call whose isolate was given up through its own fault. */
-export function errorOfFault(
-  code: string,
-  reason: string,
-  instance: PluginInstance,
-  call: RuntimeCall,
-): BackplaneError {
+export function errorOfFault(code: string, reason: string, instance: PluginInstance, budgetMs: number): BackplaneError {
   const plugin = instance.plugin;
   const known: Partial<Record<string, { code: ErrorCode; details: Record<string, unknown> }>> = {
-    cpu_exceeded: { code: "cpu_exceeded", details: { plugin, limit: call.cpuMs ?? instance.limits.cpuMs } },
+    cpu_exceeded: { code: "cpu_exceeded", details: { plugin, limit: budgetMs } },
     memory_exceeded: { code: "memory_exceeded", details: { plugin, limit: instance.limits.memoryMb } },
     limit_exceeded: { code: "limit_exceeded", details: { plugin, what: reason } },
   };

@@ -36,6 +36,8 @@ export interface HostedPlacement {
   readonly link: RunnerLink;
   readonly number: number;
   state: "loading" | "ready" | "leaving" | "gone";
+  /** The bundle ran and `init` is over. */
+  loaded: boolean;
   readonly calls: Map<number, ActiveCall>;
   /** `init` or `stop` under way: it has the identity of the call that caused it. */
   step: LifecycleStep | undefined;

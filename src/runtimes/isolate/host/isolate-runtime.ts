@@ -257,13 +257,14 @@ export class IsolateRuntime implements PluginRuntime {
   /** Sends what may run now, and starts the instance when it is not up. */
   #advance(hosted: HostedInstance): void {
     const placement = hosted.placement;
-    if (placement === undefined || placement.state !== "ready") {
+    if (placement === undefined) {
       if (hosted.queue.length > 0 && !hosted.starting) this.#startHosted(hosted);
       return;
     }
+    // A loading isolate takes calls too: they wait in the guest for `init`, which saves a round trip.
     while (hosted.queue.length > 0 && placement.calls.size < hosted.instance.limits.concurrency) {
       this.#dispatch(placement, hosted.queue.shift()!);
-      if (placement.state !== "ready") return;
+      if (hosted.placement !== placement) return;
     }
   }
 
@@ -274,6 +275,7 @@ export class IsolateRuntime implements PluginRuntime {
     call.id = link.lastCall;
     call.placement = placement;
     placement.calls.set(call.id, call);
+    if (!placement.loaded) call.cold = true;
     const label = JSON.stringify({ handler: request.handler, environment: request.environment });
     if (label.length > 20_000) {
       call.fail(
@@ -290,7 +292,7 @@ export class IsolateRuntime implements PluginRuntime {
         (mayRepeat(call) ? FrameFlag.idempotent : FrameFlag.none),
       instance: number,
       call: call.id,
-      aux: request.cpuMs ?? call.hosted.instance.limits.cpuMs,
+      aux: budgetOf(call),
       label,
       body: request.args,
     });
@@ -392,6 +394,7 @@ export class IsolateRuntime implements PluginRuntime {
       link,
       number: link.lastInstance,
       state: "loading",
+      loaded: false,
       calls: new Map(),
       step: undefined,
       cacheName,
@@ -402,11 +405,13 @@ export class IsolateRuntime implements PluginRuntime {
     placement.step = this.#beginStep(placement, first.request, instance.limits.timeoutMs, (error) => {
       if (placement.state !== "loading") return;
       if (error !== undefined) {
-        this.#dropPlacement(placement);
         this.#loadFailed(hosted, error);
+        for (const call of [...placement.calls.values()]) call.fail(error);
+        this.#dropPlacement(placement);
         return;
       }
       placement.state = "ready";
+      placement.loaded = true;
       hosted.loadFailures = 0;
       hosted.loadError = undefined;
       this.#advance(hosted);
@@ -432,6 +437,7 @@ export class IsolateRuntime implements PluginRuntime {
       label: JSON.stringify(label),
       body: cache === undefined ? [environment, code] : [environment, code, cache],
     });
+    this.#advance(hosted);
   }
 
   /** `init` or `stop`: a call of its own, with the identity of the one that caused it. */
@@ -530,7 +536,9 @@ export class IsolateRuntime implements PluginRuntime {
     placement.step?.ended(runnerLost(hosted.instance));
     const again: ActiveCall[] = [];
     for (const call of [...placement.calls.values()]) {
-      if (mayRepeat(call) && !this.#closed && !hosted.releasing && hosted.disabled === undefined) {
+      // What came with the load has not begun.
+      const repeatable = mayRepeat(call) || (!placement.loaded && call.stopping === undefined && call.retries < 2);
+      if (repeatable && !this.#closed && !hosted.releasing && hosted.disabled === undefined) {
         placement.calls.delete(call.id);
         call.retries += 1;
         call.placement = undefined;
@@ -729,22 +737,21 @@ export class IsolateRuntime implements PluginRuntime {
 
   /** Ends the calls that are to blame, each with what it had cost. */
   #blame(placement: HostedPlacement, label: FaultLabel): void {
-    const { instance } = placement.hosted;
+    const { hosted, step } = placement;
+    const { instance } = hosted;
+    if (step !== undefined && !placement.loaded && label.calls.includes(step.id)) {
+      const error = errorOfFault(label.code, label.reason, instance, Math.max(loadCpuMs, instance.limits.cpuMs));
+      for (const call of [...placement.calls.values()]) call.fail(error);
+      this.#loadFailed(hosted, error);
+      return;
+    }
     label.calls.forEach((id, index) => {
+      const call = placement.calls.get(id);
+      if (call === undefined) return;
       const cpuMicros = label.cpuMicros[index];
       const usage: Usage = { cpuMicros: typeof cpuMicros === "number" ? cpuMicros : 0, peakBytes: 0 };
       if (label.code === "memory_exceeded") usage.peakBytes = instance.limits.memoryMb * 1024 * 1024;
-      const call = placement.calls.get(id);
-      if (call !== undefined) call.fail(errorOfFault(label.code, label.reason, instance, call.request), usage);
-      else if (placement.step?.id === id) {
-        const reason = errorOfFault(label.code, label.reason, instance, {
-          cpuMs: Math.max(loadCpuMs, instance.limits.cpuMs),
-        } as RuntimeCall);
-        placement.step.ended(
-          new BackplaneError("plugin_load_failed", { plugin: instance.plugin, reason: reason.message }),
-        );
-        this.#loadFailed(placement.hosted, reason);
-      }
+      call.fail(errorOfFault(label.code, label.reason, instance, budgetOf(call)), usage);
     });
   }
 
@@ -793,7 +800,7 @@ export class IsolateRuntime implements PluginRuntime {
   #failAll(placement: HostedPlacement, stoodStill: boolean): void {
     const { instance } = placement.hosted;
     const code = stoodStill ? "cpu_exceeded" : "runner_lost";
-    for (const call of [...placement.calls.values()]) call.fail(errorOfFault(code, "", instance, call.request));
+    for (const call of [...placement.calls.values()]) call.fail(errorOfFault(code, "", instance, budgetOf(call)));
   }
 
   #strike(hosted: HostedInstance, weight: number, code: string, reason: string): void {
@@ -951,6 +958,11 @@ class StepOwner implements AbilityOwner {
   release(): void {
     this.#step.abilitiesUnderWay -= 1;
   }
+}
+
+/** CPU the call may use, ms. */
+function budgetOf(call: ActiveCall): number {
+  return call.request.cpuMs ?? call.hosted.instance.limits.cpuMs;
 }
 
 /** The call may be made once more when its isolate is lost. */

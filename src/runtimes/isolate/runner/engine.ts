@@ -12,10 +12,27 @@ export interface EngineOptions {
   onCatastrophe(message: string): void;
 }
 
+export interface BundleSource {
+  code: string;
+  filename: string;
+  cache: Uint8Array | undefined;
+}
+
+/** The bundle itself failed; `cause` is what the engine said. */
+export class BundleError extends Error {
+  constructor(cause: unknown) {
+    super("the bundle failed", { cause });
+    this.name = "BundleError";
+  }
+}
+
 export interface EngineIsolate {
   readonly memoryMb: number;
-  /** Compiles and runs the bundle on the thread pool. Rejects with what the engine said. */
-  load(source: { code: string; filename: string; cache: Uint8Array | undefined }): Promise<void>;
+  /**
+   * Compiles and runs the bundle, then a batch as `enter` does, on the thread pool. Rejects with BundleError when the
+   * bundle does not compile or throws.
+   */
+  load(source: BundleSource, batch: readonly (number | string)[]): Promise<string>;
   /** Runs a batch on the thread pool and resolves with what the guest sends. Rejects when the isolate ended meanwhile. */
   enter(batch: readonly (number | string)[]): Promise<string>;
   /** The same on this thread. Throws when the slice ran out or the isolate ended. */
@@ -68,25 +85,44 @@ export function createEngine(addon: string, prelude: string): Engine {
       again.release();
     }
     let source: { code: string; filename: string } | undefined;
-    let bundleCache: ivm.ExternalCopy<ArrayBuffer> | undefined;
 
     return {
       memoryMb: options.memoryMb,
-      async load({ code, filename, cache }) {
+      async load(bundle, batch) {
+        const { code, filename, cache } = bundle;
         source = { code, filename };
         const options: ivm.ScriptInfo = { filename };
+        let cached: ivm.ExternalCopy<ArrayBuffer> | undefined;
         if (cache !== undefined) {
           const bytes = cache.buffer.slice(cache.byteOffset, cache.byteOffset + cache.byteLength) as ArrayBuffer;
-          bundleCache = new native.ExternalCopy(bytes, { transferOut: true });
-          options.cachedData = bundleCache;
+          cached = new native.ExternalCopy(bytes, { transferOut: true });
+          options.cachedData = cached;
         }
-        const compiled = await isolate.compileScript(code, options);
+        let compiled: ivm.Script;
+        try {
+          // With a cache there is next to nothing to do, and a change of threads costs more.
+          compiled =
+            cached !== undefined && code.length < compileHereUpTo
+              ? isolate.compileScriptSync(code, options)
+              : await isolate.compileScript(code, options);
+        } catch (error) {
+          throw new BundleError(error);
+        } finally {
+          cached?.release();
+        }
         // The completion value must not travel: whatever it is, it is turned away by asking for a reference to it.
-        const value = (await compiled.run(context, { reference: true })) as unknown as ivm.Reference<unknown>;
-        value.release();
+        const ran = (compiled.run(context, { reference: true }) as unknown as Promise<ivm.Reference<unknown>>).then(
+          (value) => value.release(),
+          (error: unknown) => {
+            throw new BundleError(error);
+          },
+        );
+        // Queued behind the run without waiting for it: one change of threads for all.
+        const entered = this.enter(batch);
+        entered.catch(() => {});
+        await ran;
         compiled.release();
-        bundleCache?.release();
-        bundleCache = undefined;
+        return entered;
       },
       enter(batch) {
         // Both tasks are queued before a thread picks them up: one hand-over, and the drain sees all microtasks done.
@@ -134,6 +170,9 @@ export function createEngine(addon: string, prelude: string): Engine {
 
   return { create };
 }
+
+/** Sources larger than this are compiled on the thread pool even with a cache. */
+const compileHereUpTo = 200_000;
 
 /** The prelude takes it from the global scope at once: an isolate has no randomness of its own. */
 const seedName = "__backplaneSeed";

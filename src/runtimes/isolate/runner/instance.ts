@@ -10,7 +10,7 @@ import type { OutgoingFrame } from "../bridge/frame-writer.ts";
 import { encodeUsage, type FaultLabel, type InstanceLimits } from "../bridge/labels.ts";
 import { Inbound, Outbound, type PumpLimits } from "../guest/message-kind.ts";
 import type { CpuMeter } from "./cpu-meter.ts";
-import type { EngineIsolate } from "./engine.ts";
+import { BundleError, type BundleSource, type EngineIsolate } from "./engine.ts";
 import type { EntryJob, EntryQueue } from "./entry-queue.ts";
 import { GuestTimers } from "./guest-timers.ts";
 import { type OutboxRecord, readOutbox } from "./outbox.ts";
@@ -66,6 +66,7 @@ const maxErrorText = 80_000;
 /** Entries in a row of which at most one in a hundred may be slow before the main thread is lent. */
 const proofEntries = 200;
 const slowEntryMs = 1;
+const shortMessageMs = 0.1;
 /** What an entry on the main thread may take. */
 const inlineSliceMs = 40;
 const abilityName = /^[A-Za-z][\w.]{0,63}$/;
@@ -81,7 +82,7 @@ export class Instance implements EntryJob {
   readonly #abilities = new Map<number, number>();
   #inbox: (number | string)[] = [];
   #queued = false;
-  #loading: (() => Promise<void>) | undefined;
+  #loading: BundleSource | undefined;
   #entry: Entry | undefined;
   #busySeen = 0;
   #gone = false;
@@ -93,6 +94,7 @@ export class Instance implements EntryJob {
   #backgroundMs = 0;
   #heapBytes = 0;
   #heapAt = 0;
+  #loadCall = 0;
   #uncaught = 0;
   #provenEntries = 0;
   #slowEntries = 0;
@@ -140,7 +142,8 @@ export class Instance implements EntryJob {
       outboxBytes: this.#outboxBytes,
     };
     this.#begin(call, source.budgetMs, false);
-    this.#loading = () => this.isolate.load(source);
+    this.#loading = source;
+    this.#loadCall = call;
     this.#post(Inbound.load, call, 0, source.environment, JSON.stringify(limits));
   }
 
@@ -225,7 +228,9 @@ export class Instance implements EntryJob {
   }
 
   #takeBatch(): (number | string)[] {
-    const size = Math.max(1, Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs))) * 5;
+    // The load has a budget of its own: it goes alone.
+    const most = this.#loading === undefined ? Math.min(maxBatch, Math.floor(entryGoalMs / this.#messageCostMs)) : 1;
+    const size = Math.max(1, most) * 5;
     const batch = this.#inbox.length <= size ? this.#inbox : this.#inbox.slice(0, size);
     this.#inbox = batch === this.#inbox ? [] : this.#inbox.slice(size);
     return batch;
@@ -247,22 +252,11 @@ export class Instance implements EntryJob {
     };
     const load = this.#loading;
     this.#loading = undefined;
-    const run = load === undefined ? this.isolate.enter(batch) : this.#loadThenEnter(load, batch);
+    const run = load === undefined ? this.isolate.enter(batch) : this.isolate.load(load, batch);
     run.then(
       (text) => this.#finish(batch.length / 5, text),
       (error: unknown) => this.#ended(error),
     );
-  }
-
-  async #loadThenEnter(load: () => Promise<void>, batch: (number | string)[]): Promise<string> {
-    try {
-      await load();
-    } catch (error) {
-      if (this.#gone || isDisposed(error)) throw error;
-      this.#loadFailed(batch[1] as number, error);
-      throw error;
-    }
-    return this.isolate.enter(batch);
   }
 
   /** The bundle does not compile, or threw while it ran. */
@@ -288,16 +282,17 @@ export class Instance implements EntryJob {
       this.#disposedAt = 0;
       return;
     }
-    this.#prove(entry.cpuMs);
+    this.#prove(entry.cpuMs, messages);
     this.#finished(entry, messages, text);
   }
 
   /** Counts towards the proof; too many slow ones and it begins again. */
-  #prove(cpuMs: number): void {
+  #prove(cpuMs: number, messages: number): void {
     this.#provenEntries += 1;
-    if (cpuMs < slowEntryMs) return;
+    // A full entry may take as long as many short messages do.
+    if (cpuMs < slowEntryMs + messages * shortMessageMs) return;
     this.#slowEntries += 1;
-    if (this.#slowEntries > this.#provenEntries / 100 + 1) {
+    if (this.#slowEntries > this.#provenEntries / 100 + 2) {
       this.#slowEntries = 0;
       this.#provenEntries = 0;
     }
@@ -326,6 +321,10 @@ export class Instance implements EntryJob {
     entry?.done();
     if (this.#gone) return;
     if (entry !== undefined) this.#charge(entry);
+    if (error instanceof BundleError && !isDisposed(error.cause)) {
+      this.#loadFailed(this.#loadCall, error.cause);
+      return;
+    }
     this.#giveUp("memory_exceeded", error instanceof Error ? error.message : "ended", entry?.calls ?? []);
   }
 
