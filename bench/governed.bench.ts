@@ -11,8 +11,8 @@ import { findContribution } from "../src/invocation/contributions.ts";
 import type { ExecutionRecord } from "../src/invocation/execution-record.ts";
 import { compilePluginSchema } from "../src/manifest/compile-schema.ts";
 import type { Benchmark, Measured } from "./benchmark.ts";
-import { drive } from "./parts/drive.ts";
-import { instance, mustCall, startEngine, warmUp } from "./parts/engine.ts";
+import { drive, times } from "./parts/drive.ts";
+import { instance, mustCall, proofCalls, startEngine, warmUp } from "./parts/engine.ts";
 import { params } from "./parts/handlers.ts";
 import { type BenchHub, mustInvoke, startBenchHub } from "./parts/hub.ts";
 import { figure, interleave, median, ratios } from "./statistics.ts";
@@ -38,7 +38,12 @@ export const benchmark: Benchmark = {
         permissions: [],
       },
     }));
-    await warmUp(engine.runtime, bare, "noop", 20);
+    await warmUp(engine.runtime, bare, "read", proofCalls);
+    await Promise.all(
+      bench.plugins.map(async (plugin) => {
+        for (let n = 0; n < proofCalls; n++) await mustInvoke(bench, plugin, "digest", params);
+      }),
+    );
     const refused = { count: 0, first: "" };
     const governed = (name: string) => async () =>
       (
@@ -70,6 +75,8 @@ export const benchmark: Benchmark = {
     if (refused.count > 0) log(`${refused.count} governed calls failed, the first: ${refused.first}`);
     const plain = ratios(perSecond.governed, perSecond.engine);
     const ability = ratios(perSecond.governedAbility, perSecond.engineAbility);
+    const lone = await times(quick ? 20 : 100, () => mustInvoke(bench, bench.plugins[0]!, "noop", params));
+    const loneEngine = await times(quick ? 20 : 100, () => mustCall(engine.runtime, bare[0]!, "noop"));
     const steps = await measureSteps(bench, quick ? 2000 : 10_000);
     steps["run"] = 1e6 / median(perSecond.engine);
     steps["all, as measured"] = 1e6 / median(perSecond.governed);
@@ -81,6 +88,8 @@ export const benchmark: Benchmark = {
         parts: {
           "governed /s": median(perSecond.governed),
           "engine /s": median(perSecond.engine),
+          "lone governed call, p50 ms": median(lone),
+          "lone call of the engine, p50 ms": median(loneEngine),
           failed: refused.count,
         },
       },
