@@ -64,16 +64,14 @@ function plain(): number {
 }
 
 async function cached(isolate: EngineIsolate, from: number, cache: Uint8Array): Promise<number> {
-  await isolate.load({ code, filename: "main.js", cache });
-  await isolate.enter(begin);
+  await isolate.load({ code, filename: "main.js", cache }, begin);
   const ms = performance.now() - from;
   isolate.dispose();
   return ms;
 }
 
 const warming = create();
-await warming.load({ code, filename: "main.js", cache: undefined });
-await warming.enter(begin);
+await warming.load({ code, filename: "main.js", cache: undefined }, begin);
 for (let n = 0; n < 3; n++) await warming.enter(first);
 const cache = (await warming.produceCache())!;
 warming.dispose();

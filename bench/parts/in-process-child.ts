@@ -46,12 +46,12 @@ const limits = JSON.stringify({
 
 async function add(): Promise<void> {
   const isolate = engine.create({ memoryMb: 32, onCatastrophe: (message) => console.error(message) });
-  await isolate.load({
+  const source = {
     code: `(() => { globalThis.__backplanePlugin = (${definition}); })();`,
     filename: "main.js",
     cache: undefined,
-  });
-  isolate.enterInline([Inbound.load, 1, 0, environment, limits], 5000);
+  };
+  await isolate.load(source, [Inbound.load, 1, 0, environment, limits]);
   slots.push({ isolate, inbox: [], calls: 1 });
 }
 
