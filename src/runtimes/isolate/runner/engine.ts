@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import type ivm from "isolated-vm";
+import { warmUp } from "./warm-up.ts";
 
 export interface EngineOptions {
   memoryMb: number;
@@ -60,30 +61,14 @@ type IsolatedVm = typeof ivm;
 export function createEngine(addon: string, prelude: string): Engine {
   const native = (createRequire(import.meta.url)(addon) as { ivm: IsolatedVm }).ivm;
   let preludeCache: ivm.ExternalCopy<ArrayBuffer> | undefined;
-  const origin = { filename: "backplane:prelude" };
 
   function create(options: EngineOptions): EngineIsolate {
+    preludeCache ??= makePreludeCache(native, prelude);
     const isolate = new native.Isolate({
       memoryLimit: options.memoryMb,
       onCatastrophicError: options.onCatastrophe,
     });
-    const context = isolate.createContextSync();
-    context.global.setSync(seedName, randomBytes(48).toString("base64"));
-    const script = isolate.compileScriptSync(
-      prelude,
-      preludeCache === undefined ? origin : { ...origin, cachedData: preludeCache },
-    );
-    const entries = script.runSync(context, { reference: true }) as unknown as ivm.Reference<Entries>;
-    const enter = entries.getSync("enter", { reference: true }) as unknown as ivm.Reference<Entries["enter"]>;
-    const drain = entries.getSync("drain", { reference: true }) as unknown as ivm.Reference<Entries["drain"]>;
-    entries.release();
-    script.release();
-    if (preludeCache === undefined) {
-      // A second compilation hands back the functions the first run made, so the cache holds those too.
-      const again = isolate.compileScriptSync(prelude, { ...origin, produceCachedData: true });
-      preludeCache = (again as ivm.Script & ivm.CachedDataResult).cachedData;
-      again.release();
-    }
+    const { context, enter, drain } = evaluatePrelude(isolate, prelude, preludeCache);
     let source: { code: string; filename: string } | undefined;
 
     return {
@@ -169,6 +154,52 @@ export function createEngine(addon: string, prelude: string): Engine {
   }
 
   return { create };
+}
+
+interface Prepared {
+  context: ivm.Context;
+  enter: ivm.Reference<Entries["enter"]>;
+  drain: ivm.Reference<Entries["drain"]>;
+}
+
+const origin = { filename: "backplane:prelude" };
+
+function evaluatePrelude(
+  isolate: ivm.Isolate,
+  prelude: string,
+  cachedData: ivm.ExternalCopy<ArrayBuffer> | undefined,
+): Prepared {
+  const context = isolate.createContextSync();
+  context.global.setSync(seedName, randomBytes(48).toString("base64"));
+  const script = isolate.compileScriptSync(prelude, cachedData === undefined ? origin : { ...origin, cachedData });
+  const entries = script.runSync(context, { reference: true }) as unknown as ivm.Reference<Entries>;
+  const enter = entries.getSync("enter", { reference: true }) as unknown as Prepared["enter"];
+  const drain = entries.getSync("drain", { reference: true }) as unknown as Prepared["drain"];
+  entries.release();
+  script.release();
+  return { context, enter, drain };
+}
+
+/** Code cache of the prelude, made in an isolate of its own that has used it and never sees a plugin. */
+function makePreludeCache(native: IsolatedVm, prelude: string): ivm.ExternalCopy<ArrayBuffer> {
+  const isolate = new native.Isolate({ memoryLimit: 64 });
+  const { context, enter, drain } = evaluatePrelude(isolate, prelude, undefined);
+  warmUp(
+    (code) => void context.evalSync(`${code};0`),
+    (batch) => {
+      try {
+        enter.applySync(undefined, batch as never);
+      } catch (error) {
+        if (error !== 0) throw error;
+      }
+      return drain.applySync(undefined, []) as string;
+    },
+  );
+  // A second compilation hands back the functions that were used, so the cache holds those too.
+  const again = isolate.compileScriptSync(prelude, { ...origin, produceCachedData: true });
+  const cache = (again as ivm.Script & ivm.CachedDataResult).cachedData!;
+  isolate.dispose();
+  return cache;
 }
 
 /** Sources larger than this are compiled on the thread pool even with a cache. */

@@ -69,6 +69,7 @@ const slowEntryMs = 1;
 const shortMessageMs = 0.1;
 /** What an entry on the main thread may take. */
 const inlineSliceMs = 40;
+const tickMs = 5;
 const abilityName = /^[A-Za-z][\w.]{0,63}$/;
 
 export class Instance implements EntryJob {
@@ -205,6 +206,7 @@ export class Instance implements EntryJob {
     const entry: Entry = { calls, cpuMs: 0, residentBefore: this.#options.meter.residentBytes, done: () => {} };
     this.#entry = entry;
     this.#options.inside(this.number);
+    const startedAt = performance.now();
     const before = process.threadCpuUsage();
     let text: string | undefined;
     let failure: unknown;
@@ -215,7 +217,9 @@ export class Instance implements EntryJob {
     }
     const used = process.threadCpuUsage(before);
     this.#options.inside(0);
-    entry.cpuMs = (used.user + used.system) / 1000;
+    // Many kernels count a thread's CPU in ticks of some milliseconds: below that the clock is the better measure.
+    const elapsed = performance.now() - startedAt;
+    entry.cpuMs = elapsed < tickMs ? elapsed : Math.min(elapsed, Math.max(tickMs, (used.user + used.system) / 1000));
     this.#entry = undefined;
     if (text !== undefined) {
       this.#finished(entry, batch.length / 5, text);
