@@ -5,8 +5,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { glob, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { getCompileCacheDir } from "node:module";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { dirname, join, relative } from "node:path";
 import type { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { BackplaneError } from "../errors/error.ts";
@@ -78,7 +79,7 @@ export async function runAuthorTests({
     const { NODE_TEST_CONTEXT: _, NODE_OPTIONS: __, ...clean } = env;
     const child = spawn(process.execPath, args, {
       cwd: dir,
-      env: { ...clean, BACKPLANE_TEST_DIR: dir, BACKPLANE_TEST_DATA: join(scratch, "data") },
+      env: { ...clean, BACKPLANE_TEST_DIR: dir, BACKPLANE_TEST_DATA: join(scratch, "data"), ...compileCache() },
       stdio: ["ignore", "pipe", "pipe"],
     });
     const stop = (): void => void child.kill("SIGTERM");
@@ -105,6 +106,12 @@ export async function runAuthorTests({
   } finally {
     await rm(scratch, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** The hub of the tests starts faster on what this process has kept. */
+function compileCache(): { NODE_COMPILE_CACHE?: string } {
+  const dir = getCompileCacheDir();
+  return dir === undefined ? {} : { NODE_COMPILE_CACHE: dirname(dir) };
 }
 
 async function testFiles(dir: string): Promise<string[]> {
