@@ -1,0 +1,211 @@
+/** Bundled plugins are the best documentation: each folder has the same files, and says the same in manifest, code and README. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { promisify } from "node:util";
+import { isObject } from "../../src/base/json.ts";
+import { secretFields } from "../../src/manifest/secret-fields.ts";
+import { type BundledPlugin, bundledPlugins, root } from "./bundled-plugin.ts";
+import { uncoveredUses, unusedPermissions } from "./permission-use.ts";
+import { type QualityEntry, type QualityRule, qualityRules } from "./quality-rules.ts";
+
+const plugins = bundledPlugins();
+
+test("there are bundled plugins", () => assert.ok(plugins.length >= 3));
+
+for (const plugin of plugins) {
+  const { manifest, parsed, quality } = plugin;
+  const isDone = (rule: QualityRule): boolean => quality[rule] === "done";
+  const definition = plugin.code.slice(plugin.code.indexOf("definePlugin<"));
+
+  describe(plugin.folder, () => {
+    test("the manifest is valid, in our own shape", () => {
+      assert.deepEqual(parsed.faults, []);
+      assert.equal(parsed.dialect, "canonical");
+    });
+
+    test("has the files that every bundled plugin has", () => {
+      const wanted = ["plugin.json", "index.ts", "README.md", "quality.json", `${plugin.name}.test.ts`];
+      assert.deepEqual(
+        wanted.filter((file) => !plugin.files.includes(file)),
+        [],
+      );
+    });
+
+    test("has fixtures when it talks to a vendor", () => {
+      if (vendorHosts(plugin).length > 0) assert.ok(plugin.fixtures.length > 0, "fixtures/ is empty");
+    });
+
+    test("uses only the public contract", () => {
+      const imports = [...plugin.code.matchAll(/\bfrom "([^"]+)"/g)].map((match) => match[1]!);
+      assert.deepEqual(
+        imports.filter((name) => name !== "@backplane/plugin-api" && !/^\.\/[\w.-]+$/.test(name)),
+        [],
+      );
+    });
+
+    test("the README has its sections, and lists exactly the fields and permissions of the manifest", () => {
+      const headings = [...plugin.readme.matchAll(/^## (.+)$/gm)].map((match) => match[1]!);
+      for (const wanted of ["Configuration", "Permissions", "Limits"]) assert.ok(headings.includes(wanted), wanted);
+      const fields = Object.keys((manifest.configSchema["properties"] as object | undefined) ?? {});
+      assert.deepEqual(firstColumn(plugin, "Configuration").toSorted(), fields.toSorted());
+      assert.deepEqual(
+        firstColumn(plugin, "Permissions").toSorted(),
+        [...manifest.permissions, ...manifest.optionalPermissions].toSorted(),
+      );
+    });
+
+    test("the README says which fields are required, and which are sealed", () => {
+      const rows = section(plugin, "Configuration").split("\n");
+      const required = (manifest.configSchema["required"] as string[] | undefined) ?? [];
+      const secrets = secretFields(manifest.configSchema).map(({ field }) => field);
+      for (const field of Object.keys((manifest.configSchema["properties"] as object | undefined) ?? {})) {
+        const row = rows.find((line) => line.startsWith(`| \`${field}\``)) ?? "";
+        assert.equal(/\brequired\b/.test(row), required.includes(field), `${field}: required`);
+        assert.equal(/\bsealed\b/.test(row), secrets.includes(field), `${field}: sealed`);
+      }
+    });
+
+    test("the code uses nothing that the manifest does not ask for", () => assert.deepEqual(uncoveredUses(plugin), []));
+
+    test("handlers and contributions name each other", () => {
+      const { functions = [], subscriptions = [] } = manifest.contributes;
+      for (const name of [...functions.map((entry) => entry.name), ...subscriptions])
+        assert.match(plugin.code, new RegExp(`(\\b|")${name.replace(/[.*]/g, "\\$&")}"?\\s*[(:]`), name);
+      for (const part of ["webhook", "channel", "connector"] as const)
+        assert.equal(
+          new RegExp(`^ {2}(async )?${part}\\s*[(:]`, "m").test(definition),
+          manifest.contributes[part] !== undefined,
+          part,
+        );
+    });
+
+    test("quality.json answers every rule, and says why where the answer is not done", () => {
+      assert.deepEqual(Object.keys(quality).toSorted(), Object.keys(qualityRules).toSorted());
+      for (const [rule, entry] of Object.entries(quality))
+        assert.ok(isEntry(entry), `${rule}: ${JSON.stringify(entry)}`);
+    });
+
+    test("what quality.json calls done, is", () => {
+      const schemas = [
+        manifest.configSchema,
+        ...(manifest.contributes.functions ?? []).map(({ parameters }) => parameters ?? {}),
+      ];
+      const evidence: Partial<Record<QualityRule, boolean>> = {
+        readme: plugin.readme.length > 300,
+        "permissions-used": unusedPermissions(plugin).length === 0,
+        "bounded-parameters": schemas.every(isBounded),
+        "results-declared": (manifest.contributes.functions ?? []).every(({ returns }) => returns !== undefined),
+        "secrets-bound": secretFields(manifest.configSchema).every(({ hosts, expose }) => hosts.length > 0 && !expose),
+        tests: plugin.tests.length > 0,
+        fixtures: plugin.fixtures.length > 0,
+        "vendor-sources":
+          /https:\/\//.test(plugin.commented.replace(plugin.code, "")) && plugin.commented !== plugin.code,
+        "webhooks-verified": /timingSafeEqual\(/.test(plugin.code) && /status: 403/.test(plugin.code),
+        health: /^ {2}(async )?health\s*[(:]/m.test(definition),
+      };
+      for (const [rule, holds] of Object.entries(evidence) as [QualityRule, boolean][])
+        assert.ok(!isDone(rule) || holds, `${rule} is not done: ${qualityRules[rule]}`);
+    });
+
+    test("exemptions hold: no secrets, webhooks or vendors where it says so", () => {
+      const isExempt = (rule: QualityRule): boolean => isObject(quality[rule]) && quality[rule]["status"] === "exempt";
+      assert.ok(!isExempt("secrets-bound") || secretFields(manifest.configSchema).length === 0);
+      assert.ok(!isExempt("webhooks-verified") || manifest.contributes.webhook === undefined);
+      assert.ok(!isExempt("fixtures") || vendorHosts(plugin).length === 0);
+      const reason = isExempt("permissions-used")
+        ? String((quality["permissions-used"] as { reason: string }).reason)
+        : "";
+      assert.deepEqual(
+        unusedPermissions(plugin).filter(
+          (permission) => isExempt("permissions-used") && !reason.includes(`\`${permission}\``),
+        ),
+        [],
+      );
+    });
+
+    test("its tests pass in the production sandbox", { timeout: 180_000 }, async (t) => {
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--no-warnings", join(root, "src/cli.ts"), "test", join(root, plugin.folder), "--json"],
+        { cwd: root, maxBuffer: 16 * 1024 * 1024 },
+      ).catch((error: { stdout: string }) => error);
+      const outcome = JSON.parse(stdout.slice(stdout.indexOf("{"))) as {
+        passed: number;
+        failed: number;
+        tests: { name: string; status: string; error?: string }[];
+      };
+      for (const { name, status, error } of outcome.tests)
+        await t.test(name, () => assert.notEqual(status, "failed", error));
+      assert.ok(outcome.passed > 0 && outcome.failed === 0, stdout.slice(0, 4000));
+    });
+  });
+}
+
+test("the plugins' tests compile with the types that authors have", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "backplane-plugins-"));
+  try {
+    const api = join(root, "plugin-api");
+    const files = plugins.flatMap(({ folder: dir, tests }) => tests.map((file) => join(root, dir, file)));
+    await writeFile(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({
+        extends: join(root, "tsconfig.plugins.json"),
+        compilerOptions: { rootDir: "/", typeRoots: [] },
+        files: [...files, join(api, "src/globals.d.ts"), join(api, "types/node-test.d.ts")],
+        include: [],
+      }),
+    );
+    const { stdout } = await promisify(execFile)(join(root, "node_modules/.bin/tsc"), ["--noEmit", "-p", folder]).catch(
+      (error: { stdout: string }) => error,
+    );
+    assert.equal(stdout, "");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+function section({ readme }: BundledPlugin, heading: string): string {
+  return readme.split(/^## /m).find((part) => part.startsWith(`${heading}\n`)) ?? "";
+}
+
+/** The words in backticks that begin the rows of a section's table. */
+function firstColumn(plugin: BundledPlugin, heading: string): string[] {
+  return [...section(plugin, heading).matchAll(/^\| `([^`]+)`/gm)].map((match) => match[1]!);
+}
+
+function vendorHosts({ manifest }: BundledPlugin): string[] {
+  return [...manifest.permissions, ...manifest.optionalPermissions].filter((text) =>
+    text.startsWith("network:outbound"),
+  );
+}
+
+function isEntry(entry: unknown): entry is QualityEntry {
+  if (entry === "done") return true;
+  if (!isObject(entry)) return false;
+  const { status, reason, ...rest } = entry;
+  return (
+    (status === "todo" || status === "exempt") &&
+    typeof reason === "string" &&
+    reason.length > 10 &&
+    Object.keys(rest).length === 0
+  );
+}
+
+/** Objects are closed, and every text has a greatest length (or a pattern, an enum, a format that bounds it). */
+function isBounded(schema: unknown): boolean {
+  if (!isObject(schema)) return true;
+  if (schema["type"] === "object" && schema["additionalProperties"] !== false) return false;
+  if (
+    schema["type"] === "string" &&
+    !["maxLength", "pattern", "enum", "format", "const"].some((word) => word in schema)
+  )
+    return false;
+  return (
+    Object.values(isObject(schema["properties"]) ? schema["properties"] : {}).every(isBounded) &&
+    isBounded(schema["items"])
+  );
+}
