@@ -9,6 +9,7 @@
  * leaves its async calls in that same state. What never began to run (no room, no runner) goes back to `queued`.
  */
 
+import type { Attributes } from "@opentelemetry/api";
 import type { CallContext } from "../abilities/call-context.ts";
 import { asExecutionId, type ExecutionId, type OrganizationId, type PluginId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
@@ -26,6 +27,7 @@ import type { PluginInstance, PluginRuntime, RuntimeOutcome } from "../runtimes/
 import { json } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertOutsideTransaction } from "../store/transaction-scope.ts";
+import { withSpan } from "../telemetry/span.ts";
 import { childSpan, newTrace, type Trace } from "../telemetry/trace.ts";
 import { type Contribution, findContribution } from "./contributions.ts";
 import { type ContributionKind, type ExecutionRecord, endedStatuses, executionFromRow } from "./execution-record.ts";
@@ -199,16 +201,18 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
           entry.dirty = true;
         },
       };
-      const outcome = await runtime.call(instance, {
-        execution: record.id,
-        handler: contribution.handler,
-        args: encodeJson(request.args),
-        environment: environmentOf(record, request, deadline),
-        deadline,
-        signal: entry.abort.signal,
-        idempotent: contribution.idempotent,
-        context,
-      });
+      const outcome = await withSpan(`${request.kind} ${request.plugin}`, prepared.trace, spanAttributes(record), () =>
+        runtime.call(instance, {
+          execution: record.id,
+          handler: contribution.handler,
+          args: encodeJson(request.args),
+          environment: environmentOf(record, request, deadline),
+          deadline,
+          signal: entry.abort.signal,
+          idempotent: contribution.idempotent,
+          context,
+        }),
+      );
       return await settle(record, outcome, prepared, entry);
     } catch (error) {
       if (error instanceof Interrupted) throw error;
@@ -424,6 +428,13 @@ function whyStopped(error: BackplaneError, record: ExecutionRecord, signal: Abor
     throw new Interrupted("another hub took it", { unbegun: false });
   return error;
 }
+
+const spanAttributes = (record: ExecutionRecord): Attributes => ({
+  "backplane.organization": record.organization,
+  "backplane.plugin": record.plugin,
+  "backplane.contribution": record.contribution,
+  "backplane.execution": record.id,
+});
 
 function assertActive(installation: Installation): void {
   if (installation.status === "active") return;
