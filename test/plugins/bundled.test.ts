@@ -19,7 +19,7 @@ test("there are bundled plugins", () => assert.ok(plugins.length >= 3));
 for (const plugin of plugins) {
   const { manifest, parsed, quality } = plugin;
   const isDone = (rule: QualityRule): boolean => quality[rule] === "done";
-  const definition = plugin.code.slice(plugin.code.indexOf("definePlugin<"));
+  const definition = /definePlugin<[\s\S]*?^\}\);/m.exec(plugin.code)?.[0] ?? "";
 
   describe(plugin.folder, () => {
     test("the manifest is valid, in our own shape", () => {
