@@ -1,6 +1,7 @@
 /** R: the round trip of a raw unix-socket echo between two Node processes, 200 bytes each way. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -34,6 +35,7 @@ export async function startEcho(bytes = 200): Promise<Echo> {
     [Symbol.dispose]() {
       socket.destroy();
       child.kill("SIGKILL");
+      rmSync(path, { force: true });
     },
   };
 }
