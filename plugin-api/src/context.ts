@@ -76,6 +76,7 @@ export interface DataAbilities {
   getById<T = Record<string, unknown>>(entity: string, id: string): Promise<T | null>;
   /**
    * Creates the row, or updates the one with the same `id` (or the same `source` and `externalId`). Needs `data:write:<entity>`.
+   * `source` is the plugin's id when it is left out; others must begin with it and a colon (`acme.crm:import`).
    * Publishes `data.<Entity>Created` or `data.<Entity>Updated`.
    */
   upsert<T = Record<string, unknown>>(entity: string, item: object): Promise<T>;

@@ -4,7 +4,7 @@ import { BackplaneError } from "../errors/error.ts";
 import type { Installation } from "../installations/installations.ts";
 import type { AbilityCall } from "../runtimes/runtime.ts";
 import type { Ability } from "./ability.ts";
-import { isCallContext } from "./call-context.ts";
+import { type CallContext, isCallContext } from "./call-context.ts";
 
 export interface Abilities {
   /** For `GuestEnvironment.abilities`. */
@@ -22,14 +22,22 @@ export interface AbilitiesOptions {
   refresh(installation: Installation): Promise<Installation | undefined>;
 }
 
+/** False when nothing speaks for the call any more: its installation is gone, replaced under the same id, or quarantined. */
+async function bringUpToDate(context: CallContext, refresh: AbilitiesOptions["refresh"]): Promise<boolean> {
+  const current = await refresh(context.installation);
+  if (current === undefined || current.id !== context.installation.id || current.status === "quarantined") return false;
+  context.installation = current;
+  return true;
+}
+
 export function createAbilities({ abilities: list, refresh }: AbilitiesOptions): Abilities {
   const table = new Map(list.map((ability) => [ability.name, ability]));
 
   const find = async (call: Omit<AbilityCall, "signal">, oneWay: boolean): Promise<Ability> => {
     const ability = table.get(call.ability);
-    if (isCallContext(call.context))
-      call.context.installation = (await refresh(call.context.installation)) ?? call.context.installation;
+    const inForce = isCallContext(call.context) && (await bringUpToDate(call.context, refresh));
     if (
+      !inForce ||
       !ability ||
       ability.oneWay !== oneWay ||
       !isCallContext(call.context) ||

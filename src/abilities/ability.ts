@@ -1,5 +1,6 @@
 /** What an ability is: its name, the shape of its arguments, when a plugin has it, and its work. One file each beside this one. */
 import { z } from "zod";
+import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Installation } from "../installations/installations.ts";
 import { permits } from "../policy/permits.ts";
@@ -37,15 +38,26 @@ export function defineAbility<Schema extends z.ZodType>(definition: AbilityDefin
     available: definition.available ?? (() => true),
     async run(request, args) {
       const parsed = definition.schema.safeParse(args);
-      if (!parsed.success) {
-        const issue = parsed.error.issues[0];
-        const reason = issue ? `argument ${issue.path.join(".") || "list"}: ${issue.message}` : "wrong arguments";
-        throw new BackplaneError("ability_input", { ability: definition.name, reason });
+      if (!parsed.success) throw wrongArguments(definition.name, parsed.error);
+      try {
+        return await definition.run(request, parsed.data);
+      } catch (error) {
+        // Arguments that are read within the work, such as optional ones.
+        if (error instanceof z.ZodError) throw wrongArguments(definition.name, error);
+        throw error;
       }
-      return definition.run(request, parsed.data);
     },
   };
 }
+
+function wrongArguments(ability: string, { issues: [issue] }: z.ZodError): BackplaneError {
+  const reason = issue ? `argument ${issue.path.join(".") || "list"}: ${issue.message}` : "wrong arguments";
+  return new BackplaneError("ability_input", { ability, reason });
+}
+
+/** Text that the database can hold, of at most `max` characters. */
+export const storableString = (max: number): z.ZodString =>
+  z.string().max(max).refine(isStorableText, "must be well-formed text without control characters");
 
 /** Error: `permission_denied`. The check is made on the grants as they are now in the hub, whatever the guest was told. */
 export function requirePermission(context: CallContext, permission: string): void {

@@ -1,16 +1,23 @@
 /** `ctx.data`: the organisation's entities. Needs `data:read:<entity>` and `data:write:<entity>`. */
 import { z } from "zod";
 import type { Entities, EntityItem } from "../entities/entities.ts";
+import { BackplaneError } from "../errors/error.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
-import { type Ability, defineAbility, hasGrant, requirePermission } from "./ability.ts";
+import { type Ability, defineAbility, hasGrant, requirePermission, storableString } from "./ability.ts";
 
 const entityType = z.string().min(1).max(63);
 const fields = z.record(z.string(), z.unknown());
+const name = storableString(512).min(1);
+const item = z.looseObject({
+  id: storableString(200).min(1).nullish(),
+  source: name.nullish(),
+  externalId: name.nullish(),
+});
 const queryOptions = z
   .object({
     limit: z.number().int().min(1).max(200).optional(),
     offset: z.number().int().min(0).max(100_000).optional(),
-    orderBy: z.string().max(100).optional(),
+    orderBy: storableString(100).optional(),
   })
   .nullish();
 
@@ -33,7 +40,7 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
     defineAbility({
       name: "data.getById",
       available: (installation) => hasGrant(installation, "data:read"),
-      schema: z.tuple([entityType, z.string().max(200)]),
+      schema: z.tuple([entityType, storableString(200)]),
       async run({ context }, [entity, id]) {
         requirePermission(context, `data:read:${entity}`);
         return entities.getById(context.organization, entity, id);
@@ -42,10 +49,11 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
     defineAbility({
       name: "data.upsert",
       available: (installation) => hasGrant(installation, "data:write"),
-      schema: z.tuple([entityType, z.union([fields, z.array(fields)])]),
+      schema: z.tuple([entityType, z.union([item, z.array(item)])]),
       async run({ context }, [entity, given]) {
         requirePermission(context, `data:write:${entity}`);
-        const items = (Array.isArray(given) ? given : [given]) as EntityItem[];
+        const items = (Array.isArray(given) ? given : [given]).map(withoutNulls);
+        for (const { source } of items) assertOwnSource(context.installation.plugin, source);
         const rows = await entities.upsert(
           {
             organization: context.organization,
@@ -61,4 +69,20 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       },
     }),
   ];
+}
+
+/** An absent name may come as null, as it does from a row that was read before. */
+function withoutNulls({ id, source, externalId, ...rest }: z.infer<typeof item>): EntityItem {
+  return {
+    ...rest,
+    ...(id ? { id } : {}),
+    ...(source ? { source } : {}),
+    ...(externalId ? { externalId } : {}),
+  };
+}
+
+/** (source, externalId) names a row for ever, so a plugin may only speak for sources of its own: its id, or `<its id>:<anything>`. */
+function assertOwnSource(plugin: string, source: string | undefined): void {
+  if (source === undefined || source === plugin || source.startsWith(`${plugin}:`)) return;
+  throw new BackplaneError("permission_denied", { plugin, permission: `data of the source ${source}` });
 }

@@ -2,9 +2,18 @@
 import { sql } from "kysely";
 import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
+import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
-import { type Ability, bytesSchema, defineAbility, hasGrant, requirePermission, toBytes } from "./ability.ts";
+import {
+  type Ability,
+  bytesSchema,
+  defineAbility,
+  hasGrant,
+  requirePermission,
+  storableString,
+  toBytes,
+} from "./ability.ts";
 
 const path = z
   .string()
@@ -13,18 +22,22 @@ const path = z
   .refine(
     (value) =>
       !value.startsWith("/") &&
-      !/[\0\\]/.test(value) &&
+      !value.includes("\\") &&
+      isStorableText(value) &&
       !value.split("/").some((part) => part === "" || part === "." || part === ".."),
-    "must be a relative path without empty or dotted parts",
+    "must be a relative path without empty or dotted parts, backslashes and control characters",
   );
-const putOptions = z.object({ contentType: z.string().max(200).optional() }).nullish();
+const putOptions = z.object({ contentType: storableString(200).optional() }).nullish();
 const listOptions = z
   .object({
-    prefix: z.string().max(512).optional(),
+    prefix: storableString(512).optional(),
     limit: z.number().int().min(1).max(200).optional(),
     cursor: z.string().max(2000).optional(),
   })
   .nullish();
+
+/** What a file counts for at least: a row costs something even when it is empty. */
+const minFileBytes = 1024;
 
 export interface StorageOptions {
   store: Store;
@@ -77,12 +90,12 @@ export function createStorageAbilities({ store, quotaBytes = 50 * 1024 * 1024 }:
             .execute();
           const used = await tx
             .selectFrom("files")
-            .select(sql<number>`coalesce(sum(size), 0)::int`.as("bytes"))
+            .select(sql<number>`coalesce(sum(greatest(size, ${minFileBytes})), 0)::float8`.as("bytes"))
             .where("organization_id", "=", context.organization)
             .where("plugin_id", "=", plugin)
             .where("path", "!=", name)
             .executeTakeFirstOrThrow();
-          if (used.bytes + bytes.byteLength > quotaBytes)
+          if (used.bytes + Math.max(bytes.byteLength, minFileBytes) > quotaBytes)
             throw new BackplaneError("storage_quota", { plugin, limit: quotaBytes });
           await tx
             .insertInto("files")

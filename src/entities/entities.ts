@@ -8,7 +8,8 @@ import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
-import { json } from "../store/json.ts";
+import { isUniqueViolation } from "../store/database-errors.ts";
+import { json, jsonText } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 
 /** What callers see: the data's fields with `id`, `source`, `externalId`, `createdAt`, `updatedAt` beside them. */
@@ -69,7 +70,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
       if (typeof id === "string") query = query.where("id", "=", id);
       if (typeof source === "string") query = query.where("source", "=", source);
       if (typeof externalId === "string") query = query.where("external_id", "=", externalId);
-      if (Object.keys(data).length > 0) query = query.where(sql<boolean>`data @> ${JSON.stringify(data)}::jsonb`);
+      if (Object.keys(data).length > 0) query = query.where(sql<boolean>`data @> ${jsonText(data)}::jsonb`);
       const rows = await query
         .orderBy(orderExpression(orderBy), orderBy.startsWith("-") ? "desc" : "asc")
         .orderBy("id", orderBy.startsWith("-") ? "desc" : "asc")
@@ -147,7 +148,12 @@ async function upsertOne({ tx, eventLog, write, type, item }: UpsertOne): Promis
       }),
     )
     .returningAll()
-    .executeTakeFirstOrThrow();
+    .executeTakeFirstOrThrow()
+    .catch((error: unknown): never => {
+      if (!isUniqueViolation(error)) throw error;
+      const reason = "its `id` and its `externalId` name two different rows, or a row that has another name already";
+      throw new BackplaneError("ability_input", { ability: "data.upsert", reason });
+    });
   const presented = present(row);
   await eventLog.publish(tx, {
     organization: write.organization,
