@@ -377,7 +377,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         return {
           patch: {
             grants: next,
-            config: await rebound(current),
+            config: onlyTakesBack(current.grants, next) ? current.config : await rebound(current),
             approved: [...new Set([...next, ...allPermissions(current.manifest)])],
           },
           step: {
@@ -578,6 +578,11 @@ function numberOf(cursor: string): number {
   const [seq] = decodeCursor(cursor, 1);
   if (!Number.isSafeInteger(seq)) throw new BackplaneError("invalid_cursor");
   return seq as number;
+}
+
+/** Whoever takes grants back agrees to nothing new. */
+function onlyTakesBack(before: readonly string[], after: readonly string[]): boolean {
+  return after.length < before.length && after.every((grant) => before.includes(grant));
 }
 
 function resolveGrants(manifest: Manifest, grants: "all" | readonly string[]): string[] {

@@ -159,7 +159,9 @@ test("a version that widens a secret's hosts or exposes it gains nothing until a
   assert.equal((await openSecrets(upgraded, approved)).guestConfig["token"], "s3cret-token");
   assert.equal(await use(approved, "collect.evil.com"), "s3cret-token");
   const saved = await sealConfig(upgraded, { token: MASK }, sealed);
-  assert.deepEqual((await openSecrets(upgraded, saved.sealed)).exposed, ["token"]);
+  assert.deepEqual((await openSecrets(upgraded, saved.sealed)).exposed, [], "saving another setting is no consent");
+  const entered = await sealConfig(upgraded, { token: "s3cret-anew" }, sealed);
+  assert.deepEqual((await openSecrets(upgraded, entered.sealed)).exposed, ["token"]);
   // Narrowing works at once.
   const narrower = { ...scope, schema: { type: "object", properties: { token: secret(["b.vendor.com"]) } } };
   const narrow = await openSecrets(narrower, sealed);

@@ -30,8 +30,8 @@ export interface SealedConfig {
 }
 
 /**
- * Seals what a person sent. Masked fields keep their stored value, bound anew to the schema's present hosts: whoever saves
- * a config has agreed to them. Errors: `invalid_config` (secret that is no string, mask without a stored value), `secret_unreadable`.
+ * Seals what a person sent. Masked fields keep their stored value with the hosts it was bound to: whoever saves another
+ * setting has not agreed to what a newer version wants to do with a secret that they did not touch. Errors: `invalid_config` (secret that is no string, mask without a stored value), `secret_unreadable`.
  */
 export async function sealConfig(
   scope: ConfigScope,
@@ -49,6 +49,11 @@ export async function sealConfig(
       continue;
     }
     plain.push({ path: place.path, value });
+    const kept = place.value === MASK ? sealedIn(stored.get(place.field)) : undefined;
+    if (kept !== undefined) {
+      sealed.push({ path: place.path, value: { $sealed: kept } });
+      continue;
+    }
     // An empty field is not a secret, and the guest should see that it is empty.
     sealed.push({
       path: place.path,
