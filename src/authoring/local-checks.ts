@@ -45,7 +45,7 @@ export async function checkMachine({ env, cwd, readSettings }: LocalCheckOptions
     database(env["DATABASE_URL"] || undefined),
     bus(env["NATS_URL"] || undefined),
   ]);
-  const walls = wallsOfThisMachine().map(
+  const walls = (await wallsOfThisMachine()).map(
     (wall): Finding => ({
       area: "wall",
       name: wall.name,

@@ -34,9 +34,10 @@ import type { CodeCache } from "./code-cache.ts";
 import { DeadlineWheel } from "./deadline-wheel.ts";
 import type { HostedInstance, HostedPlacement, LifecycleStep } from "./hosted-instance.ts";
 import { IsolateStream, streamWindow } from "./isolate-stream.ts";
-import { runnerFlags, wallsOfThisMachine } from "./runner-command.ts";
+import { runnerFlags, wallsAround } from "./runner-command.ts";
 import { RunnerFleet, type RunnerFleetOptions } from "./runner-fleet.ts";
 import type { RunnerLink } from "./runner-link.ts";
+import type { Wall } from "./runner-walls.ts";
 import { type StrikeOptions, Strikes, StrikeWeight } from "./strikes.ts";
 
 export interface IsolateRuntimeParts {
@@ -77,9 +78,16 @@ export class IsolateRuntime implements PluginRuntime {
   #lastWatch = performance.now();
   #looks = 0;
   #closed = false;
+  #walls: readonly Wall[] = [];
 
   constructor(parts: IsolateRuntimeParts) {
     this.#parts = parts;
+    parts.fleet.command.then(
+      ({ walls }) => {
+        this.#walls = walls;
+      },
+      () => {},
+    );
     this.#fleet = new RunnerFleet({
       ...parts.fleet,
       onFrame: (link, frame) => this.#take(link, frame),
@@ -145,7 +153,7 @@ export class IsolateRuntime implements PluginRuntime {
       instances: runners.reduce((sum, runner) => sum + runner.instances, 0),
       runnersStarted: this.#fleet.started,
       runnersLost: this.#fleet.lost,
-      walls: wallsOfThisMachine(),
+      walls: wallsAround(this.#walls),
     };
   }
 

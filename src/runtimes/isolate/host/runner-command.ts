@@ -3,27 +3,21 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
+import { findRunnerWalls, type Wall } from "./runner-walls.ts";
 
 export interface RunnerCommand {
-  node: string;
+  program: string;
   args: string[];
-  addon: string;
-}
-
-export interface Wall {
-  name: string;
-  active: boolean;
-  detail: string;
+  /** What the machine adds, see runner-walls.ts. */
+  walls: Wall[];
 }
 
 /** V8 and Node flags of a runner; part of every code cache's key. */
 export const runnerFlags = ["--no-node-snapshot", "--max-old-space-size=512"] as const;
 
-export function runnerCommand(stallMs: number): RunnerCommand {
-  const addon = findAddon();
-  const isTypeScript = import.meta.url.endsWith(".ts");
+export async function runnerCommand(stallMs: number): Promise<RunnerCommand> {
+  const { addon, entry } = runnerFiles();
   const root = fileURLToPath(new URL("..", import.meta.url));
-  const entry = fileURLToPath(new URL(isTypeScript ? "../runner/main.ts" : "../runner/main.js", import.meta.url));
   const args = [
     ...runnerFlags,
     "--no-warnings",
@@ -36,7 +30,14 @@ export function runnerCommand(stallMs: number): RunnerCommand {
     addon,
     String(stallMs),
   ];
-  return { node: process.execPath, args, addon };
+  const { prefix, walls } = await findRunnerWalls([process.execPath, entry, addon]);
+  const [program, ...rest] = [...prefix, process.execPath, ...args];
+  return { program: program!, args: rest, walls };
+}
+
+function runnerFiles(): { addon: string; entry: string } {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return { addon: findAddon(), entry: fileURLToPath(new URL(`../runner/main.${extension}`, import.meta.url)) };
 }
 
 /** The prebuilt native file, so that a runner needs to read nothing else of the package. */
@@ -66,20 +67,24 @@ export function residentBytes(pid: number): number {
   }
 }
 
-export function wallsOfThisMachine(): Wall[] {
+/** All walls around a runner on this machine, for `doctor`; tries those that the machine may or may not have. */
+export async function wallsOfThisMachine(): Promise<Wall[]> {
+  const { addon, entry } = runnerFiles();
+  return wallsAround((await findRunnerWalls([process.execPath, entry, addon])).walls);
+}
+
+/** `machine`: what was found so far. */
+export function wallsAround(machine: readonly Wall[]): Wall[] {
   const proc = existsSync("/proc/self/statm");
   return [
     { name: "separate process", active: true, detail: "isolates live in runner processes with an empty environment" },
     {
       name: "permission model",
       active: true,
-      detail: "a runner may read only its own files; no writing, no child processes",
+      detail: "a runner may read only its own files; no writing, no processes",
     },
-    {
-      name: "memory polling",
-      active: proc,
-      detail: proc ? "/proc is read while a runner works" : "there is no /proc here",
-    },
+    { name: "memory polling", active: proc, detail: proc ? "/proc is read while a runner works" : "there is no /proc" },
     { name: "lower priority", active: true, detail: "runners yield the processor to the hub" },
+    ...machine,
   ];
 }

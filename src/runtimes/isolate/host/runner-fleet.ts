@@ -11,7 +11,7 @@ import type { RunnerCommand } from "./runner-command.ts";
 import { RunnerLink } from "./runner-link.ts";
 
 export interface RunnerFleetOptions {
-  command: RunnerCommand;
+  command: Promise<RunnerCommand>;
   prelude: Promise<GuestPrelude>;
   hello: HelloLabel;
   maxRunners: number;
@@ -67,6 +67,7 @@ export class RunnerFleet {
       this.#coming.set(placement.group, coming);
     }
     const link = await coming;
+    if (link.group !== placement.group) throw new Error("a runner changed its group");
     if (link.ended || link.leaving) throw new Error("the runner was lost while it started");
     return link;
   }
@@ -94,7 +95,10 @@ export class RunnerFleet {
     }
     for (let attempt = 0; ; attempt++) {
       if (this.#closed) throw new Error("the hub is shutting down");
-      const link = this.#takeStandby() ?? (await this.#startOne());
+      const command = await this.#options.command;
+      await this.#makeRoom();
+      // From here to the group nothing is awaited: a runner must never belong to two groups.
+      const link = this.#takeStandby() ?? this.#start(command);
       link.group = group;
       link.role = quarantine ? "quarantine" : "working";
       link.lastUsed = performance.now();
@@ -121,15 +125,12 @@ export class RunnerFleet {
     return best;
   }
 
-  async #startOne(): Promise<RunnerLink> {
-    if (this.#working() >= this.#options.maxRunners && !this.#evictOne()) {
-      const until = performance.now() + 2000;
-      while (this.#working() >= this.#options.maxRunners && !this.#evictOne()) {
-        if (performance.now() > until || this.#closed) throw new Error("all runners are busy");
-        await sleep(20);
-      }
+  async #makeRoom(): Promise<void> {
+    const until = performance.now() + 2000;
+    while (this.#working() >= this.#options.maxRunners && !this.#evictOne()) {
+      if (performance.now() > until || this.#closed) throw new Error("all runners are busy");
+      await sleep(20);
     }
-    return this.#start();
   }
 
   #working(): number {
@@ -150,12 +151,12 @@ export class RunnerFleet {
     return true;
   }
 
-  #start(): RunnerLink {
+  #start(command: RunnerCommand): RunnerLink {
     this.#lastNumber += 1;
     this.started += 1;
     const link = new RunnerLink({
       id: `runner-${this.#lastNumber}`,
-      command: this.#options.command,
+      command,
       prelude: this.#options.prelude,
       hello: this.#options.hello,
       onFrame: this.#options.onFrame,
@@ -168,9 +169,10 @@ export class RunnerFleet {
   #keepStandby(): void {
     if (!this.#options.standby || this.#closed || this.#takeStandby() !== undefined) return;
     const delay = this.#failures === 0 ? 0 : backoffMs(this.#failures, { baseMs: 200, capMs: 30_000 });
-    setTimeout(() => {
+    setTimeout(async () => {
+      const command = await this.#options.command;
       if (!this.#closed && this.#takeStandby() === undefined) {
-        this.#start().ready.then(
+        this.#start(command).ready.then(
           () => {
             this.#failures = 0;
           },

@@ -67,7 +67,7 @@ export class RunnerLink {
   constructor(options: RunnerLinkOptions) {
     this.#options = options;
     this.id = options.id;
-    const child = spawn(options.command.node, options.command.args, {
+    const child = spawn(options.command.program, options.command.args, {
       env: {},
       cwd: "/",
       stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
