@@ -18,7 +18,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string" },
   },
 });
-const rounds = Number(options.rounds ?? (options.quick ? 3 : 5));
+const rounds = Number(options.rounds ?? (options.quick ? 2 : 5));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a whole number from 1");
 
 /** So long may one benchmark take, whatever happens. */

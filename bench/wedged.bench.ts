@@ -19,7 +19,7 @@ export const benchmark: Benchmark = {
   async run({ rounds, quick }) {
     const builtins: number[] = [];
     const frozen: number[] = [];
-    for (let round = 0; round < Math.min(rounds, quick ? 2 : 4); round++) {
+    for (let round = 0; round < Math.min(rounds, quick ? 1 : 4); round++) {
       builtins.push(await holdEveryThread());
       frozen.push(await freeze());
     }
