@@ -196,6 +196,7 @@ test("a bundle that throws, defines nothing, or whose init fails is `plugin_load
     assert.ok(!outcome.ok);
     assert.equal(outcome.error.code, code ?? "plugin_load_failed");
     assert.match(outcome.error.message, match);
+    assert.doesNotMatch(outcome.error.guestStack ?? "", /file:|isolated-vm/, "no frame of the platform shows");
   }
   assert.equal(harness.runtime.status().instances, 0);
 });

@@ -38,6 +38,8 @@ export interface EngineIsolate {
   enter(batch: readonly (number | string)[]): Promise<string>;
   /** The same on this thread. Throws when the slice ran out or the isolate ended. */
   enterInline(batch: readonly (number | string)[], sliceMs: number): string;
+  /** V8 refused the cache it was given: another has to be made. */
+  readonly cacheRejected: boolean;
   /** Code cache with all functions used so far. */
   produceCache(): Promise<Uint8Array | undefined>;
   /** Heap and counted external memory, bytes. */
@@ -69,6 +71,7 @@ export function createEngine(addon: string, prelude: string): Engine {
       onCatastrophicError: options.onCatastrophe,
     });
     const { context, enter, drain } = evaluatePrelude(isolate, prelude, preludeCache);
+    let cacheRejected = false;
     let source: { code: string; filename: string } | undefined;
 
     return {
@@ -90,6 +93,7 @@ export function createEngine(addon: string, prelude: string): Engine {
             cached !== undefined && code.length < compileHereUpTo
               ? isolate.compileScriptSync(code, options)
               : await isolate.compileScript(code, options);
+          cacheRejected = (compiled as ivm.Script & { cachedDataRejected?: boolean }).cachedDataRejected === true;
         } catch (error) {
           throw new BundleError(error);
         } finally {
@@ -122,6 +126,9 @@ export function createEngine(addon: string, prelude: string): Engine {
           if (error !== 0) throw error;
         }
         return drain.applySync(undefined, []) as string;
+      },
+      get cacheRejected() {
+        return cacheRejected;
       },
       async produceCache() {
         if (source === undefined) return undefined;

@@ -266,7 +266,8 @@ export class Instance implements EntryJob {
   /** The bundle does not compile, or threw while it ran. */
   #loadFailed(call: number, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    const stack = error instanceof Error ? (error.stack ?? "") : "";
+    // Below the boundary the engine adds our own frames: they are nobody's business.
+    const stack = error instanceof Error ? (error.stack ?? "").split("\n    at (<isolated-vm boundary>)")[0]! : "";
     const body = JSON.stringify({
       name: error instanceof Error ? error.name.slice(0, 100) : "Error",
       message: message.slice(0, 4000),

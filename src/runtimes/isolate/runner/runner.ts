@@ -163,6 +163,7 @@ export class Runner {
   }
 
   #maybeMakeCache(instance: Instance): void {
+    if (instance.callsDone === 1 && instance.isolate.cacheRejected) this.#wantCache.add(instance);
     if (instance.callsDone < cacheAfterCalls || !this.#wantCache.delete(instance)) return;
     // Later, when the burst that made it warm is over: nobody waits for the cache.
     setTimeout(() => {
