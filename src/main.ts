@@ -175,12 +175,14 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   // Floor 5: abilities. What they need of higher floors comes in as functions.
   const recorder = createRecorder({ store, node: nodeId });
   const secretsOf = createSecretsOf({ vault });
+  const redact = (installation: Installation, text: string): string =>
+    secretsOf.open(installation)?.logRedactor.text(text) ?? text;
   const abilities = createAbilities({
     refresh: (installation) => installations.find(installation.organization, installation.plugin),
     abilities: [
       createLoggerAbility({
         write: (line) => recorder.log(line),
-        redact: (installation, text) => secretsOf.open(installation)?.logRedactor.text(text) ?? text,
+        redact,
       }),
       createProgressAbility(),
       createEventsAbility({ eventLog }),
@@ -275,6 +277,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     recorder,
     deliveries,
     onOutcome,
+    redact,
     mapStack: (installation, stack) =>
       stackMapper.mapStack({
         stack,
@@ -315,13 +318,14 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       { kind, code, reason, plugin: instance.plugin, organization: instance.organization },
       "a plugin broke its walls",
     );
+    const installation = await installations.find(instance.organization, instance.plugin);
     recorder.log({
       organization: instance.organization,
       plugin: instance.plugin,
       execution: null,
       at: new Date(),
       level: "error",
-      message: `${kind}: ${reason}`,
+      message: `${kind}: ${installation ? redact(installation, reason) : reason}`,
     });
     if (kind === "quarantined") await lifecycle.quarantine(instance.organization, instance.plugin, reason);
   };

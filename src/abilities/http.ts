@@ -33,7 +33,6 @@ export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 10
     async run({ context, signal }, [request]) {
       const { installation } = context;
       const secrets = await secretsOf(installation);
-      const used = new Set<string>();
       const body =
         typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? undefined);
       const answer = await egress.fetch({
@@ -55,12 +54,11 @@ export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 10
             body: hop.body,
             crossHost: hop.crossHost,
           });
-          for (const field of filled.used) used.add(field);
           return { ...hop, url: filled.request.url, headers: filled.request.headers, body: filled.request.body };
         },
         onAnswer(given) {
-          if (used.size === 0) return given;
-          const redactor = secrets.answerRedactor([...used]);
+          if (secrets.fields.length === 0) return given;
+          const redactor = secrets.answerRedactor();
           return {
             ...given,
             statusText: redactor.text(given.statusText),

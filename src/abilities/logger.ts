@@ -46,7 +46,8 @@ export function createLoggerAbility({ write, redact, rate = { perSecond: 200, bu
         execution: context.execution,
         at: new Date(),
         level,
-        message: redact(installation, message.slice(0, maxMessage)),
+        // Cut only after redaction, so that no part of a secret is left at the edge.
+        message: redact(installation, message.slice(0, 2 * maxMessage)).slice(0, maxMessage),
       };
       const encoded = data === undefined || data === null ? undefined : redact(installation, JSON.stringify(data));
       if (encoded !== undefined)

@@ -74,6 +74,8 @@ export interface InvokerOptions {
   asyncTimeoutMs?: number;
   /** Calls per second and installation before `rate_limited`. @default 2000, burst 4000 */
   rate?: { perSecond: number; burst: number };
+  /** Takes the installation's secrets out of what its code threw. */
+  redact(installation: Installation, text: string): string;
   /** Makes a guest stack readable through the source map. */
   mapStack(installation: Installation, stack: string): Promise<string>;
   /** Told about every ended call; for health and metrics. */
@@ -259,7 +261,9 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     installation: Installation,
     entry: Running,
   ): Promise<InvokeOutcome> => {
-    const error = whyStopped(given, record, entry.abort.signal);
+    const error = withoutSecrets(whyStopped(given, record, entry.abort.signal), (text) =>
+      options.redact(installation, text),
+    );
     record.error = { code: error.code, message: error.message };
     if (error.guestStack)
       record.error.stack = await options.mapStack(installation, error.guestStack).catch(() => error.guestStack!);
@@ -555,6 +559,21 @@ function environmentOf(
     ...(request.channel === undefined ? {} : { channel: request.channel }),
     ...(request.userId === undefined ? {} : { userId: request.userId }),
   };
+}
+
+/** Errors go into records and to callers, and vendors' errors, which plugins pass on, like to quote what they were sent. */
+function withoutSecrets(error: BackplaneError, redact: (text: string) => string): BackplaneError {
+  const texts = [error.message, error.guestStack ?? ""];
+  if (texts.every((text) => redact(text) === text)) return error;
+  const details = Object.entries(error.details).map(([name, value]) => [
+    name,
+    typeof value === "string" ? redact(value) : value,
+  ]);
+  return new BackplaneError(error.code, Object.fromEntries(details), {
+    ...(error.errors ? { errors: [...error.errors] } : {}),
+    ...(error.guestStack === undefined ? {} : { guestStack: redact(error.guestStack) }),
+    cause: error,
+  });
 }
 
 function follow(signal: AbortSignal | undefined, abort: AbortController): () => void {

@@ -21,8 +21,11 @@ export interface InstallationSecrets {
   fill<T extends FillableRequest>(request: T): { request: T; used: string[] };
   /** Fills a key for HMAC or another keyed operation of the hub, whose outcome does not tell the key. Same errors. */
   fillKey(text: string): { key: Uint8Array; used: string[] };
-  /** For answers: puts handles in place of the values of `fields`, so that a server that echoes a secret does not hand it out. */
-  answerRedactor(fields: readonly string[]): Redactor;
+  /**
+   * For answers: puts handles in place of every sealed value, so that a server that echoes a secret, now or in a later answer,
+   * does not hand it out.
+   */
+  answerRedactor(): Redactor;
   /** For logs, errors and records: every secret of the installation. */
   readonly logRedactor: Redactor;
 }
@@ -47,6 +50,10 @@ export async function openSecrets(scope: ConfigScope, stored: ConfigObject): Pro
     value: secret.exposed ? secret.value : secret.handles[0],
   }));
 
+  const hidden = secrets.filter((secret) => !secret.exposed);
+  const handles = new Map(hidden.map(({ field, handles: [first] }) => [field, first!]));
+  let answers: Redactor | undefined;
+
   const lookUp = (handle: string): OpenSecret => {
     const secret = byHandle.get(handle);
     if (secret === undefined)
@@ -69,10 +76,9 @@ export async function openSecrets(scope: ConfigScope, stored: ConfigObject): Pro
       });
       return { key: new TextEncoder().encode(key), used: [...used] };
     },
-    answerRedactor(fields) {
-      const wanted = secrets.filter(({ field, exposed: plain }) => !plain && fields.includes(field));
-      const handles = new Map(wanted.map(({ field, handles: [first] }) => [field, first!]));
-      return createRedactor(wanted, { replacement: (field) => handles.get(field) ?? "" });
+    answerRedactor() {
+      answers ??= createRedactor(hidden, { replacement: (field) => handles.get(field) ?? "" });
+      return answers;
     },
     logRedactor: createRedactor(secrets),
   };

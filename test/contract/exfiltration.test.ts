@@ -52,19 +52,16 @@ async function withPlugin(
   seen.length = 0;
   try {
     await work(async (request) => {
-      const used = new Set<string>();
       return await egress.fetch({
         url: "https://api.vendor.com/",
         allowedHosts: ["api.vendor.com", "b.vendor.com"],
         timeoutMs: 3_000,
         ...request,
         onHop(hop) {
-          const filled = secrets.fill(hop);
-          for (const field of filled.used) used.add(field);
-          return filled.request;
+          return secrets.fill(hop).request;
         },
         onAnswer(given) {
-          const redactor = secrets.answerRedactor([...used]);
+          const redactor = secrets.answerRedactor();
           return {
             ...given,
             headers: given.headers.map(([n, v]) => [n, redactor.text(v)]),
