@@ -23,6 +23,7 @@ import type { ErrorCode } from "../errors/table.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import { executionConsumer } from "../policy/consumers.ts";
+import { permits } from "../policy/permits.ts";
 import type { PluginInstance, PluginRuntime, RuntimeOutcome } from "../runtimes/runtime.ts";
 import { json } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
@@ -166,7 +167,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     const contribution = findContribution(installation.manifest, request.kind, request.name);
     if (contribution.parameters) checkParameters(contribution.parameters, request);
     for (const permission of contribution.permissions) {
-      if (!installation.grants.includes(permission))
+      if (!permits(installation.grants, permission))
         throw new BackplaneError("permission_denied", { plugin: request.plugin, permission });
     }
     const chain = nextChain(request);

@@ -1,6 +1,7 @@
 /** Takes what an author names on the command line, an id, a folder or a tarball, and publishes it where needed. */
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { covers } from "../../manifest/covers.ts";
 import type { Cli } from "./cli.ts";
 import { CliFailure } from "./failure.ts";
 import type { HubClient } from "./hub-client.ts";
@@ -71,7 +72,7 @@ export function printConsent(
   }
   print.line(print.colour("bold", "It asks to:"));
   for (const { permission, required, sentence, risk } of permissions) {
-    const mark = granted === undefined ? "-" : granted.includes(permission) ? "✓" : "·";
+    const mark = granted === undefined ? "-" : granted.some((held) => covers(held, permission)) ? "✓" : "·";
     print.line(
       `  ${mark} ${sentence} ${print.colour("dim", `[${permission}${required ? "" : ", optional"}]`)} ${print.colour(colours[risk], `${risk} risk`)}`,
     );

@@ -1,6 +1,7 @@
 /** Records as the API shows them. */
 import type { Installation } from "../../installations/installations.ts";
 import { consentOf, pendingPermissions } from "../../policy/consent.ts";
+import { permits } from "../../policy/permits.ts";
 import { maskConfig } from "../../secrets/config.ts";
 
 export function presentInstallation(installation: Installation): Record<string, unknown> {
@@ -32,7 +33,7 @@ export function presentConsent({ plugin, version, manifest, grants, approved }: 
     version,
     permissions: permissions.map((item) => ({
       ...item,
-      granted: grants.includes(item.permission),
+      granted: permits(grants, item.permission),
       isNew: !approved.includes(item.permission),
     })),
     notices,
