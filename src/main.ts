@@ -5,8 +5,10 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
+import type { Server } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { pino } from "pino";
 import { createAbilities } from "./abilities/abilities.ts";
 import { createCryptoAbilities } from "./abilities/crypto.ts";
@@ -460,6 +462,7 @@ export async function startHub(
         await rm(note, { force: true });
         const closing = app.close();
         await hub.close(options);
+        await letConnectionsGo(app.server);
         await closing;
       },
     };
@@ -467,6 +470,16 @@ export async function startHub(
     await hub.close({ drainMs: 0 });
     throw listenError(error, hub.settings);
   }
+}
+
+/** Answers under way are sent; then kept-alive connections, which clients may hold for minutes, are ended. */
+async function letConnectionsGo(server: Server): Promise<void> {
+  const connections = promisify(server.getConnections.bind(server));
+  for (let waited = 0; waited < 500 && (await connections()) > 0; waited += 20) {
+    server.closeIdleConnections();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  server.closeAllConnections();
 }
 
 async function makeDemo({ access, lifecycle, log }: Hub): Promise<void> {

@@ -138,22 +138,28 @@ async function upsertOne({ tx, eventLog, write, type, item }: UpsertOne): Promis
       (target
         ? conflict.columns([...target])
         : conflict.columns(["organization_id", "type", "source", "external_id"]).where("external_id", "is not", null)
-      ).doUpdateSet({
-        data: sql`entities.data || excluded.data`,
-        version: sql`entities.version + 1`,
-        plugin_id: write.plugin,
-        execution_id: write.execution,
-        updated_at: sql`now()`,
-        deleted_at: null,
-      }),
+      )
+        .doUpdateSet({
+          data: sql`entities.data || excluded.data`,
+          version: sql`entities.version + 1`,
+          plugin_id: write.plugin,
+          execution_id: write.execution,
+          updated_at: sql`now()`,
+          deleted_at: null,
+        })
+        // What changes nothing is no change: vendors send the same item again and again.
+        .where(
+          sql<boolean>`entities.deleted_at is not null or entities.data is distinct from entities.data || excluded.data`,
+        ),
     )
     .returningAll()
-    .executeTakeFirstOrThrow()
+    .executeTakeFirst()
     .catch((error: unknown): never => {
       if (!isUniqueViolation(error)) throw error;
       const reason = "its `id` and its `externalId` name two different rows, or a row that has another name already";
       throw new BackplaneError("ability_input", { ability: "data.upsert", reason });
     });
+  if (!row) return present(await existing({ tx, write, type, origin, id, externalId }));
   const presented = present(row);
   await eventLog.publish(tx, {
     organization: write.organization,
@@ -165,6 +171,28 @@ async function upsertOne({ tx, eventLog, write, type, item }: UpsertOne): Promis
     depth: write.eventDepth + 1,
   });
   return presented;
+}
+
+interface Named {
+  tx: Tx;
+  write: EntityWrite;
+  type: string;
+  origin: string;
+  id: string | undefined;
+  externalId: string | undefined;
+}
+
+function existing({ tx, write, type, origin, id, externalId }: Named): Promise<StoredEntity> {
+  const rows = tx
+    .selectFrom("entities")
+    .selectAll()
+    .where("organization_id", "=", write.organization)
+    .where("type", "=", type);
+  return (
+    externalId === undefined
+      ? rows.where("id", "=", id!)
+      : rows.where("source", "=", origin).where("external_id", "=", externalId)
+  ).executeTakeFirstOrThrow();
 }
 
 function orderExpression(orderBy: string): RawBuilder<unknown> {

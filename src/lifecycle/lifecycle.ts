@@ -28,6 +28,7 @@ import type {
   InstallationStatus,
   Installations,
 } from "../installations/installations.ts";
+import { cancelChannel } from "../invocation/executions.ts";
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import type { Packages, PackageVersion } from "../packages/packages.ts";
 import { activationBlockers, configFaults } from "../policy/activation.ts";
@@ -490,7 +491,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         for (const consumer of [webhookConsumer(plugin), executionConsumer(plugin)]) {
           await options.consumers.remove(tx, { organization: context.organization, consumer });
         }
-        await tx
+        const ended = await tx
           .updateTable("executions")
           .set({
             status: "cancelled",
@@ -506,7 +507,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
               eb.and([eb("status", "=", "running"), eb("mode", "=", "async")]),
             ]),
           )
+          .returning("id")
           .execute();
+        for (const { id } of ended) await store.notify(tx, cancelChannel, id);
         await tx
           .deleteFrom("files")
           .where("organization_id", "=", context.organization)

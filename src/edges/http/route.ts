@@ -58,7 +58,7 @@ export interface RouteSpec<
   /** A schema for JSON, or what raw bytes are taken (`*`: of any type). */
   body?: Body;
   raw?: { types: readonly string[]; maxBytes: number };
-  /** A query that is the plugin's business and not ours. @default false: what `query` does not name is refused */
+  /** A query that is no business of ours: of a plugin, or of a probe. @default false: what `query` does not name is refused */
   openQuery?: boolean;
   /** Status and shape of success. */
   success: { status: number; schema?: z.ZodType; description?: string; contentType?: string };

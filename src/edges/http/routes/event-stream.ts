@@ -79,6 +79,7 @@ function openStream(raw: ServerResponse, signal: AbortSignal, headers: Record<st
     ...headers,
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
+    connection: "close",
     "x-accel-buffering": "no",
   });
   raw.write("retry: 1000\n\n");

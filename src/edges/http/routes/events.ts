@@ -1,6 +1,7 @@
 /** Events, their consumers, and what could not be delivered. The stream is in event-stream.ts. */
 import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
+import { pluginEventIds } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
 import { formatTraceparent } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
@@ -32,6 +33,12 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
             "invalid_input",
             {},
             { errors: [{ path: "type", message: "events of `plugin` and `backplane` are published by the hub only" }] },
+          );
+        if (body.id?.startsWith(pluginEventIds))
+          throw new BackplaneError(
+            "invalid_input",
+            {},
+            { errors: [{ path: "id", message: `ids that begin with \`${pluginEventIds}\` are those of plugins` }] },
           );
         const { id } = await eventLog.accept({
           organization,

@@ -21,6 +21,7 @@ export function hubRoutes(services: HttpServices, { openApi, ready }: HubRoutesO
       summary: "Alive",
       tag: "hub",
       access: { public: true, why: probe },
+      openQuery: true,
       success: { status: 200, schema: status },
       handler: async () => ({ status: "ok" }),
     }),
@@ -30,6 +31,7 @@ export function hubRoutes(services: HttpServices, { openApi, ready }: HubRoutesO
       summary: "Ready for work",
       tag: "hub",
       access: { public: true, why: probe },
+      openQuery: true,
       success: { status: 200, schema: status },
       errors: ["database_unavailable", "shutting_down"],
       async handler() {

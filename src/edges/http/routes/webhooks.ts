@@ -11,7 +11,7 @@ const paths = {
   "/webhooks/:org/:pluginId/*": z.strictObject({ org: z.string(), pluginId: z.string(), "*": z.string() }),
 } as const;
 
-export function webhookRoutes({ webhooks }: Pick<HttpServices, "webhooks">): RouteSpec[] {
+export function webhookRoutes({ webhooks, access }: Pick<HttpServices, "webhooks" | "access">): RouteSpec[] {
   return Object.entries(paths).map(([path, params]) =>
     defineRoute({
       method: "ANY",
@@ -30,7 +30,7 @@ export function webhookRoutes({ webhooks }: Pick<HttpServices, "webhooks">): Rou
           plugin: asPluginId(pluginId),
           method: request.method,
           path: request.raw.url ?? request.url,
-          headers: flat(headers),
+          headers: await withoutOurs(flat(headers), access),
           body: Buffer.isBuffer(body) ? body : new Uint8Array(),
           trace,
         });
@@ -44,6 +44,16 @@ export function webhookRoutes({ webhooks }: Pick<HttpServices, "webhooks">): Rou
       },
     }),
   );
+}
+
+/** A vendor's credentials are the plugin's to check. A key of this hub, or a cookie of its origin, came by mistake and is not. */
+async function withoutOurs(
+  { cookie: _cookie, ...headers }: Record<string, string>,
+  access: Pick<HttpServices["access"], "authenticate">,
+): Promise<Record<string, string>> {
+  if (headers["authorization"] === undefined || !(await access.authenticate(headers["authorization"]))) return headers;
+  const { authorization: _authorization, ...rest } = headers;
+  return rest;
 }
 
 function flat(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -378,7 +378,8 @@ export class IsolateRuntime implements PluginRuntime {
     });
     if (this.#closed) throw new BackplaneError("shutting_down");
     const first = hosted.queue[0];
-    if (first === undefined || hosted.releasing) {
+    // An instance that is being released still starts for the calls it had taken: a release waits for them.
+    if (first === undefined) {
       hosted.starting = false;
       return;
     }
@@ -390,6 +391,10 @@ export class IsolateRuntime implements PluginRuntime {
       preludeHash: prelude.hash,
     });
     const cache = await this.#parts.codeCache.get(cacheName);
+    if (hosted.releasing && hosted.queue.length === 0) {
+      hosted.starting = false;
+      return;
+    }
     if (link.ended || link.leaving) {
       hosted.starting = false;
       this.#advance(hosted);

@@ -1,0 +1,177 @@
+/** CONTRACT, "Webhooks": any method, raw bytes, stored first; the plugin's answer; what it accepts arrives later, once per id. */
+import assert from "node:assert/strict";
+import { request as rawRequest } from "node:http";
+import { after, before, test } from "node:test";
+import { probe } from "../kit/probe-plugin.ts";
+import { type Keys, startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
+
+let hub: TestHub;
+let acme: Keys;
+const publicUrl = "https://hooks.example.com/base";
+before(async () => {
+  hub = await startTestHub({ publicUrl });
+  acme = await hub.organization("acme");
+  await hub.organization("globex");
+  await hub.install("acme", probe({ resources: { timeoutMs: 60_000 } }));
+});
+after(() => hub[Symbol.asyncDispose]());
+
+const base = "/webhooks/acme/acme.probe";
+const hook = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<TestAnswer> => hub.request(method, path, { token: null, headers, ...(body === undefined ? {} : { body }) });
+const stored = async (): Promise<{ url: string; status: number | null; body: string; method: string }[]> =>
+  (await hub.hub.store.db.selectFrom("webhook_requests").selectAll().orderBy("received_at").execute()).map(
+    ({ url, status, body, method }) => ({ url, status, method, body: Buffer.from(body).toString() }),
+  );
+const itemsSeen = async (): Promise<unknown[]> =>
+  (await hub.request("GET", "/api/events?type=seen.item&limit=200", { token: acme.adminKey })).body.events.map(
+    ({ data }: { data: unknown }) => data,
+  );
+
+test("the handler gets method, url on the public address, headers and the raw body; any method and sub-path", async () => {
+  for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]) {
+    const body = method === "GET" || method === "OPTIONS" ? undefined : "raw=1&x=%20y";
+    const answer = await hook(
+      method,
+      `${base}/sms/in?b=2&a=%31`,
+      body,
+      body ? { "content-type": "application/x-www-form-urlencoded" } : {},
+    );
+    assert.equal(answer.status, 200, `${method} ${answer.text}`);
+    assert.deepEqual(answer.body, {
+      method,
+      url: `${publicUrl}${base}/sms/in?b=2&a=%31`,
+      type: body ? "application/x-www-form-urlencoded" : null,
+      rawBody: body ?? "",
+    });
+  }
+  assert.equal((await hook("HEAD", base)).status, 200);
+  assert.equal((await stored()).length, 7);
+});
+
+test("methods beyond the usual, bodies without a content type, and JSON that is none are the plugin's to judge", async () => {
+  const odd = await new Promise<number>((resolve, reject) =>
+    rawRequest(hub.url + base, { method: "PROPFIND" }, (answer) => resolve(answer.resume().statusCode!))
+      .on("error", reject)
+      .end(),
+  );
+  assert.equal(odd, 200);
+  const untyped = await hook("POST", base, Buffer.from("{not json"), { "content-type": "" });
+  assert.equal(untyped.body.rawBody, "{not json", untyped.text);
+  const broken = await hook("POST", base, "{not json");
+  assert.equal(broken.body.rawBody, "{not json");
+  const multipart = await hook("POST", base, "--x", { "content-type": "multipart/form-data; boundary=x" });
+  assert.equal(multipart.body.rawBody, "--x");
+});
+
+test("status, headers and body are the plugin's; the hub's origin stays the hub's", async () => {
+  const answer = await hook("POST", `${base}?mode=headers`);
+  assert.deepEqual([answer.status, answer.text], [201, "<b>hi</b>"]);
+  assert.equal(answer.headers.get("x-own"), "1");
+  assert.equal(answer.headers.get("content-type"), "text/html");
+  assert.equal(answer.headers.get("set-cookie"), null);
+  assert.equal(answer.headers.get("content-security-policy"), "sandbox; default-src 'none'");
+  assert.equal(answer.headers.get("x-content-type-options"), "nosniff");
+  assert.equal((await hook("POST", `${base}?mode=refuse`)).status, 403);
+  const nothing = await hook("POST", `${base}?mode=void`);
+  assert.deepEqual([nothing.status, nothing.text], [200, ""]);
+});
+
+test("a handler that throws: 502, one that answers nonsense: 502, without a word of the hub's inside; both stay stored", async () => {
+  for (const mode of ["throw", "wrong"]) {
+    const answer = await hook("POST", `${base}?mode=${mode}`, `body of ${mode}`);
+    assert.equal(answer.status, 502, answer.text);
+    assert.match(answer.headers.get("content-type") ?? "", /^application\/problem\+json/);
+    const row = (await stored()).find(({ url }) => url.endsWith(`?mode=${mode}`));
+    assert.deepEqual([row?.body, row?.method], [`body of ${mode}`, "POST"]);
+  }
+});
+
+test("accepted items arrive later, once per id, also when the vendor sends them again", async () => {
+  const items = [
+    { id: "a", n: 1 },
+    { id: "b", n: 2 },
+    { id: "a", n: 3 },
+  ];
+  for (let n = 0; n < 3; n += 1) {
+    const answer = await hook("POST", `${base}?mode=accept`, items);
+    assert.deepEqual([answer.status, answer.body], [200, { taken: true }]);
+  }
+  await Promise.all(Array.from({ length: 10 }, () => hook("POST", `${base}?mode=accept`, [{ id: "c" }, { id: "a" }])));
+  await until(async () => (await itemsSeen()).length >= 3);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.deepEqual((await itemsSeen()).map((item) => (item as { id: string }).id).sort(), ["a", "b", "c"]);
+});
+
+test("a webhook and what comes of it share one trace", async () => {
+  const traceId = "aaaabbbbccccddddeeeeffff00001111";
+  await hook("POST", `${base}?mode=accept`, [{ id: "traced" }], { traceparent: `00-${traceId}-00f067aa0ba902b7-01` });
+  const found = await until(async () => {
+    const { body } = await hub.request("GET", `/api/executions?traceId=${traceId}`, { token: acme.viewerKey });
+    return body.executions.length === 2 && body.executions;
+  });
+  assert.deepEqual(
+    found.map(({ kind, status }: Record<string, string>) => [kind, status]),
+    [
+      ["channel", "succeeded"],
+      ["webhook", "succeeded"],
+    ],
+  );
+});
+
+test("larger than a megabyte: 413", async () => {
+  assert.equal((await hook("POST", base, "x".repeat(1024 * 1024 + 1))).status, 413);
+  assert.equal((await hook("POST", base, "x".repeat(1024 * 1024))).status, 200);
+});
+
+test("not active, not granted, not installed, of another organisation: 404, and nothing is stored", async () => {
+  const before = (await stored()).length;
+  for (const path of [
+    "/webhooks/acme/none",
+    "/webhooks/none/acme.probe",
+    "/webhooks/globex/acme.probe",
+    "/webhooks/acme",
+    "/webhooks",
+  ])
+    assert.equal((await hook("POST", path, "x")).status, 404, path);
+  await hub.request("POST", "/api/plugins/acme.probe/deactivate", { token: acme.adminKey });
+  assert.equal((await hook("POST", base, "x")).status, 404);
+  await hub.request("POST", "/api/plugins/acme.probe/activate", { token: acme.adminKey });
+  assert.equal((await hook("POST", base, "x")).status, 200);
+  const grants = probe().manifest["permissions"] as string[];
+  await hub.request("PUT", "/api/plugins/acme.probe/grants", { token: acme.adminKey, body: { grants } });
+  assert.equal((await hook("POST", base, "x")).status, 404);
+  await hub.request("PUT", "/api/plugins/acme.probe/grants", { token: acme.adminKey, body: { grants: "all" } });
+  assert.equal((await stored()).length, before + 1);
+});
+
+test("a plugin without a webhook handler answers 200 and gets the request itself later", async () => {
+  await hub.install("acme", {
+    manifest: {
+      id: "acme.silent",
+      permissions: ["network:inbound", "event:publish:seen.*"],
+      contributes: { channel: { description: "x", types: ["x"] } },
+    },
+    code: `export default { channel: { type: "x", async handleIncomingEvent(item, ctx) { await ctx.emitEvent("seen.raw", item); } } };`,
+  });
+  const answer = await hook("POST", "/webhooks/acme/acme.silent/x?y=1", "hello", { "content-type": "text/plain" });
+  assert.deepEqual([answer.status, answer.text], [200, ""]);
+  const [event] = await until(async () => {
+    const { body } = await hub.request("GET", "/api/events?type=seen.raw", { token: acme.viewerKey });
+    return body.events.length > 0 && body.events;
+  });
+  const { id, headers, ...rest } = event.data;
+  assert.ok(id && headers["content-type"] === "text/plain");
+  assert.deepEqual(rest, { method: "POST", url: `${publicUrl}/webhooks/acme/acme.silent/x?y=1`, rawBody: "hello" });
+});
+
+test("the handler has 10 seconds, whatever the manifest allows: then 504", async () => {
+  const started = Date.now();
+  const answer = await hook("POST", `${base}?mode=hang`);
+  assert.equal(answer.status, 504, answer.text);
+  assert.ok(Date.now() - started >= 9_500 && Date.now() - started < 14_000);
+});
