@@ -23,6 +23,7 @@ import { createStorageAbilities } from "./abilities/storage.ts";
 import { createAccess } from "./access/access.ts";
 import { createAudit } from "./audit/audit.ts";
 import { asOrganizationId, asPluginId } from "./base/brands.ts";
+import { retentionFor } from "./bus/bus-retention.ts";
 import { createConsumers } from "./bus/consumers.ts";
 import { createDeliveries } from "./bus/deliveries.ts";
 import { createEventLog } from "./bus/event-log.ts";
@@ -339,7 +340,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       const before = new Date(Date.now() - settings.retentionDays * day);
       await executions.deleteEndedBefore(before);
       await webhooks.deleteReceivedBefore(before);
-      await deliveries.clean();
+      await deliveries.clean(retentionFor(settings.retentionDays));
     },
     {},
   );

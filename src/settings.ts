@@ -24,7 +24,7 @@ export interface HubSettings {
   natsStream?: string;
   /** Plugins that always run alone in their runner. */
   highRisk: readonly string[];
-  /** Days that ended executions, logs, events and inbound requests are kept. */
+  /** Days that ended executions, logs, events, dead letters and inbound requests are kept. */
   retentionDays: number;
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
   /** Requests per second and caller. */

@@ -14,6 +14,14 @@ export interface RetentionOptions {
 const day = 86_400_000;
 const batchSize = 5000;
 
+/**
+ * How long things are kept when records are kept for `days`: events and dead letters as long, settled deliveries a week at
+ * most, for nobody sends the same item again after that, and they are many.
+ */
+export function retentionFor(days: number): Required<RetentionOptions> {
+  return { doneMs: Math.min(7, days) * day, deadMs: days * day, eventsMs: days * day };
+}
+
 export async function cleanBus(
   store: Store,
   { doneMs = 7 * day, deadMs = 30 * day, eventsMs = 30 * day }: RetentionOptions = {},
