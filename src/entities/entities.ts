@@ -8,6 +8,7 @@ import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { isEntityName } from "../manifest/entity-name.ts";
 import { isUniqueViolation } from "../store/database-errors.ts";
 import { json, jsonText } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
@@ -53,7 +54,6 @@ export interface Entities {
   upsert(write: EntityWrite, type: string, items: readonly EntityItem[]): Promise<EntityRow[]>;
 }
 
-const typePattern = /^[a-z][a-z0-9_]{0,62}$/;
 const maxItems = 500;
 
 export function createEntities({ store, eventLog }: { store: Store; eventLog: EventLog }): Entities {
@@ -204,7 +204,7 @@ function orderExpression(orderBy: string): RawBuilder<unknown> {
 }
 
 function assertType(type: unknown): asserts type is string {
-  if (typeof type !== "string" || !typePattern.test(type)) {
+  if (typeof type !== "string" || !isEntityName(type)) {
     throw new BackplaneError("ability_input", {
       ability: "data",
       reason: "an entity type is lower-case letters, digits and underscores, such as `contacts`",

@@ -2,6 +2,7 @@
  * The permission grammar: every permission a manifest may ask for and an admin may grant, each with one spelling, a
  * sentence for the consent page and a risk. What is not in this table is refused by name. Long because it is a table.
  */
+import { isEntityName } from "./entity-name.ts";
 import { eventPatternFault } from "./event-pattern.ts";
 import { hostFault, isWildcardHost, showHost } from "./host-name.ts";
 import { didYouMean, nearest } from "./near-miss.ts";
@@ -155,8 +156,10 @@ function publishFault(pattern: string): string | undefined {
 
 function entityFault(entity: string): string | undefined {
   if (/^[*.]+$/.test(entity)) return "`*` would allow all your data; name each entity";
-  if (/^[A-Za-z][A-Za-z0-9_]{0,63}$/.test(entity)) return undefined;
-  return "an entity is a letter followed by letters, digits and `_`";
+  if (isEntityName(entity)) return undefined;
+  const snake = entity.replace(/(?<=[a-z0-9])(?=[A-Z])/g, "_").toLowerCase();
+  const meant = snake !== entity && isEntityName(snake) ? `; write \`${snake}\`` : "";
+  return `an entity is a lower-case letter followed by lower-case letters, digits and \`_\`${meant}`;
 }
 
 function folderFault(path: string): string | undefined {

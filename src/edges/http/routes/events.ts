@@ -3,6 +3,7 @@ import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
 import { pluginEventIds } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
+import { eventTypeFault } from "../../../manifest/event-pattern.ts";
 import { formatTraceparent } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
 import { eventSchema, listOf, page } from "../schemas.ts";
@@ -40,6 +41,9 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
             {},
             { errors: [{ path: "id", message: `ids that begin with \`${pluginEventIds}\` are those of plugins` }] },
           );
+        const fault = eventTypeFault(body.type);
+        if (fault !== undefined)
+          throw new BackplaneError("invalid_input", {}, { errors: [{ path: "type", message: fault }] });
         const { id } = await eventLog.accept({
           organization,
           type: body.type,
