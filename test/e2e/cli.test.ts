@@ -41,10 +41,13 @@ function start(args: string[], env: Record<string, string> = {}): Running {
     out: "",
     err: "",
     line: (pattern) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const there = lines.find((line) => pattern.test(line));
         if (there !== undefined) resolve(there);
         else waiting.push({ pattern, resolve });
+        void self.ended.then((code) =>
+          reject(new Error(`backplane ${args.join(" ")} ended with ${code} before ${pattern}: ${self.out}${self.err}`)),
+        );
       }),
     ended: once(child, "close").then(([code]) => {
       running.delete(child);
@@ -76,10 +79,7 @@ async function json<T = Record<string, unknown>>(...args: string[]): Promise<T> 
 before(async () => {
   place = await mkdtemp(join(tmpdir(), "backplane-cli-"));
   hub = start(["start", "--port", "0"]);
-  await Promise.race([
-    hub.line(/^Backplane listening on http:\/\/127\.0\.0\.1:\d+$/),
-    hub.ended.then(() => assert.fail(hub.err)),
-  ]);
+  await hub.line(/^Backplane listening on http:\/\/127\.0\.0\.1:\d+$/);
 });
 
 after(async () => {
@@ -188,7 +188,10 @@ test("dev reloads in less than a second and keeps the last good build while one 
   for (const sign of ["!", "?", ";"]) {
     const seen = dev.out.length;
     await writeFile(file, text.replace("}, $", `}${sign} $`));
-    while (!dev.out.slice(seen).includes('"kind":"ready"')) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!dev.out.slice(seen).includes('"kind":"ready"')) {
+      assert.ok(running.has(dev.child), dev.out + dev.err);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     const last = dev.out
       .trim()
       .split("\n")
@@ -231,7 +234,8 @@ test("a second signal ends the hub at once, whatever still runs", async () => {
   await other.line(/^Admin token/);
   await json("install", "sleepy", "--activate");
   const call = start(["invoke", "acme.sleepy", "sleep"]);
-  while ((await json<{ executions: unknown[] }>("executions", "--status", "running")).executions.length === 0);
+  while ((await json<{ executions: unknown[] }>("executions", "--status", "running")).executions.length === 0)
+    assert.ok(running.has(call.child), call.err);
   other.child.kill("SIGTERM");
   await new Promise((resolve) => setTimeout(resolve, 300));
   assert.ok(running.has(other.child), "it waits for the call");
