@@ -16,6 +16,9 @@ export interface Abilities {
 
 const never = new AbortController().signal;
 
+/** Bytes of arguments that one installation's unanswered calls may hold in the hub's memory. */
+const maxBytesUnderWay = 32 * 1024 * 1024;
+
 export interface AbilitiesOptions {
   abilities: readonly Ability[];
   /** The installation as it is now: a grant taken back in the middle of a call is gone at once. */
@@ -55,11 +58,33 @@ export function createAbilities({ abilities: list, refresh }: AbilitiesOptions):
     return ability.run({ context: call.context, signal }, parseJson(call.args, call.instance.limits.messageBytes));
   };
 
+  const underWay = new Map<string, number>();
+
+  /** A plugin may have hundreds of calls under way, each with arguments of megabytes: what the hub keeps of them is bounded as a whole. */
+  const holding = async <T>(call: AbilityCall, work: () => Promise<T>): Promise<T> => {
+    const { installation, plugin } = call.instance;
+    const bytes = call.args.byteLength;
+    const held = underWay.get(installation) ?? 0;
+    if (held > 0 && held + bytes > maxBytesUnderWay)
+      throw new BackplaneError("limit_exceeded", {
+        plugin,
+        what: `${maxBytesUnderWay} bytes of arguments under way`,
+      });
+    underWay.set(installation, held + bytes);
+    try {
+      return await work();
+    } finally {
+      const left = (underWay.get(installation) ?? 0) - bytes;
+      if (left > 0) underWay.set(installation, left);
+      else underWay.delete(installation);
+    }
+  };
+
   return {
     namesFor: (installation) =>
       list.filter((ability) => ability.available(installation)).map((ability) => ability.name),
     async answer(call) {
-      return encodeJson(await run(call, await find(call, false), call.signal));
+      return holding(call, async () => encodeJson(await run(call, await find(call, false), call.signal)));
     },
     take(message) {
       // A message the hub does not understand has nobody to be told; the guest's own faces never send one.

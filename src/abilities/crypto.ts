@@ -4,6 +4,7 @@ import { z } from "zod";
 import { BackplaneError } from "../errors/error.ts";
 import { type Ability, bytesSchema, defineAbility, toBytes } from "./ability.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
+import { createTurns } from "./turns.ts";
 
 const hashes = { "SHA-1": "sha1", "SHA-256": "sha256", "SHA-384": "sha384", "SHA-512": "sha512" } as const;
 const hashName = z.enum(Object.keys(hashes) as [keyof typeof hashes]);
@@ -79,23 +80,39 @@ const operations = {
 
 /** Work that grows with a number the caller names is bounded: these run on the hub's thread pool. */
 const maxIterations = 600_000;
+/** PBKDF2 repeats its iterations for every block of its hash that is asked for. */
+const maxDerivation = 2 * maxIterations;
 const maxModulusBits = 4096;
+/** An RSA key of 4096 bits has 2.4 KB; an arbitrary one would choose its own cost. */
+const maxKeyBytes = 8_192;
+const numbers = new Set(["iterations", "modulusLength", "length", "saltLength", "tagLength"]);
+const hashBits: Record<string, number> = { "SHA-1": 160, "SHA-256": 256, "SHA-384": 384, "SHA-512": 512 };
+/** One piece of it holds a thread of the hub's pool for up to a second. */
+const takeTurns = createTurns({ perKey: 1, total: 2 });
 
 function createSubtleAbility(): Ability {
   return defineAbility({
     name: "crypto.subtle",
     schema: z.tuple([z.enum(Object.keys(operations) as [keyof typeof operations])]).rest(z.unknown()),
-    async run(_request, [operation, ...rest]) {
+    async run({ context, signal }, [operation, ...rest]) {
       const parsed = operations[operation].safeParse(rest);
       if (!parsed.success) throw wrong(`${operation}: ${parsed.error.issues[0]?.message ?? "wrong arguments"}`);
       try {
-        return await perform(operation, parsed.data as unknown as never[]);
+        const work = (): Promise<unknown> => perform(operation, parsed.data as unknown as never[]);
+        return await (isCostly(operation, parsed.data) ? takeTurns(context.installation.id, signal, work) : work());
       } catch (error) {
         if (error instanceof BackplaneError) throw error;
         throw wrong(`${operation}: ${error instanceof Error ? error.message.slice(0, 200) : "failed"}`);
       }
     },
   });
+}
+
+function isCostly(operation: keyof typeof operations, args: readonly unknown[]): boolean {
+  const name = String((args[0] as { name?: unknown } | undefined)?.name).toUpperCase();
+  if (operation === "deriveBits") return name === "PBKDF2";
+  if (operation === "generateKey" || operation === "sign" || operation === "decrypt") return name.startsWith("RSA");
+  return false;
 }
 
 const wrong = (reason: string): BackplaneError =>
@@ -121,7 +138,9 @@ async function perform(operation: keyof typeof operations, args: never[]): Promi
     }
     case "deriveBits": {
       const [algorithm, key, length] = args as unknown as z.infer<typeof operations.deriveBits>;
-      return bytes(await subtle.deriveBits(await readAlgorithm(algorithm), await importWire(key), length));
+      const read = await readAlgorithm(algorithm);
+      checkDerivation(read as { name: string }, length);
+      return bytes(await subtle.deriveBits(read, await importWire(key), length));
     }
     case "generateKey": {
       const [algorithm, extractable, wanted] = args as unknown as z.infer<typeof operations.generateKey>;
@@ -159,6 +178,8 @@ async function perform(operation: keyof typeof operations, args: never[]): Promi
 async function readAlgorithm(algorithm: Record<string, unknown>): Promise<AnyAlgorithm> {
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(algorithm)) {
+    // WebCrypto would make a number of a text or a list, after the bounds below were looked at.
+    if (numbers.has(name) && !Number.isSafeInteger(value)) throw wrong(`${name} must be a whole number`);
     const asBytes = bytesSchema.safeParse(value);
     const asKey = wireKey.safeParse(value);
     if (asBytes.success) read[name] = asBytes.data;
@@ -169,7 +190,19 @@ async function readAlgorithm(algorithm: Record<string, unknown>): Promise<AnyAlg
     throw wrong(`at most ${maxIterations} iterations`);
   if (typeof read["modulusLength"] === "number" && read["modulusLength"] > maxModulusBits)
     throw wrong(`a modulus of at most ${maxModulusBits} bits`);
+  const exponent = read["publicExponent"];
+  if (exponent !== undefined && !(Buffer.isBuffer(exponent) && ["03", "010001"].includes(exponent.toString("hex"))))
+    throw wrong("a public exponent of 3 or 65537");
   return read as unknown as AnyAlgorithm;
+}
+
+function checkDerivation(algorithm: { name: string; iterations?: number; hash?: unknown }, length: number): void {
+  if (algorithm.name.toUpperCase() !== "PBKDF2") return;
+  const hash =
+    typeof algorithm.hash === "object" ? (algorithm.hash as { name?: unknown } | null)?.name : algorithm.hash;
+  const blocks = Math.ceil(length / (hashBits[String(hash).toUpperCase()] ?? 160));
+  if ((algorithm.iterations ?? 0) * blocks > maxDerivation)
+    throw wrong(`at most ${maxDerivation} iterations for all blocks of ${length} bits`);
 }
 
 /** One type that all of WebCrypto's overloads take; the guest's object decides, and WebCrypto checks it. */
@@ -191,7 +224,14 @@ interface KeyMaterial {
   usages: z.infer<typeof usages>;
 }
 
-function importMaterial({
+async function importMaterial(material: KeyMaterial): Promise<webcrypto.CryptoKey> {
+  const key = await importUnbounded(material);
+  const bits = (key.algorithm as { modulusLength?: number }).modulusLength;
+  if (bits !== undefined && bits > maxModulusBits) throw wrong(`a modulus of at most ${maxModulusBits} bits`);
+  return key;
+}
+
+function importUnbounded({
   format,
   data,
   algorithm,
@@ -199,6 +239,8 @@ function importMaterial({
   usages: wanted,
 }: KeyMaterial): Promise<webcrypto.CryptoKey> {
   const { subtle } = globalThis.crypto;
+  const size = Buffer.isBuffer(data) ? data.byteLength : JSON.stringify(data).length;
+  if (format !== "raw" && size > maxKeyBytes) throw wrong(`a key of at most ${maxKeyBytes} bytes`);
   if (format === "jwk") return subtle.importKey("jwk", data as webcrypto.JsonWebKey, algorithm, extractable, wanted);
   return subtle.importKey(format, data as Buffer<ArrayBuffer>, algorithm, extractable, wanted);
 }

@@ -1,6 +1,8 @@
 /** `ctx.emitEvent`: publishes an event of the plugin in its organisation's log. Needs `event:publish:<domain>.*`. */
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { EventLog } from "../bus/event-log.ts";
+import { pluginEventIds } from "../bus/event-record.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
 import { type Ability, defineAbility, hasGrant, requirePermission } from "./ability.ts";
 
@@ -17,8 +19,7 @@ export function createEventsAbility({ eventLog }: { eventLog: EventLog }): Abili
       requirePermission(context, `event:publish:${type}`);
       const { subject, id } = optionsSchema.parse(rest) ?? {};
       const { plugin } = context.installation;
-      // Ids of one plugin cannot collide with, or take the place of, those of another.
-      const scoped = id === undefined ? undefined : `${plugin}/${id}`;
+      const scoped = id === undefined ? undefined : pluginEventId(plugin, id);
       const published = await eventLog.accept({
         organization: context.organization,
         type,
@@ -32,4 +33,13 @@ export function createEventsAbility({ eventLog }: { eventLog: EventLog }): Abili
       return { id: published.id };
     },
   });
+}
+
+const maxIdBytes = 256;
+
+/** Nobody else's ids begin like this, so that none can take the place of a plugin's event: not another plugin's, not a person's. */
+function pluginEventId(plugin: string, id: string): string {
+  const scoped = `${pluginEventIds}${plugin}#${id}`;
+  if (Buffer.byteLength(scoped) <= maxIdBytes) return scoped;
+  return `${pluginEventIds}${plugin}#sha256:${createHash("sha256").update(id).digest("hex")}`;
 }

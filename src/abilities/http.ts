@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { Egress, EgressHop } from "../egress/egress.ts";
 import { type Ability, bytesSchema, defineAbility, hasGrant, toBytes } from "./ability.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
+import { createTurns } from "./turns.ts";
 
 const requestSchema = z.object({
   url: z.string().max(16_384),
@@ -18,6 +19,9 @@ const requestSchema = z.object({
   redirect: z.enum(["follow", "manual", "error"]).optional(),
 });
 
+/** Requests of one installation at once: what comes back is held in the hub's memory until the plugin has it. */
+const maxAtOnce = 16;
+
 export interface HttpOptions {
   egress: Egress;
   secretsOf: SecretsOf;
@@ -26,6 +30,7 @@ export interface HttpOptions {
 }
 
 export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 1024 * 1024 }: HttpOptions): Ability {
+  const takeTurns = createTurns({ perKey: maxAtOnce });
   return defineAbility({
     name: "http.fetch",
     available: (installation) => hasGrant(installation, "network:outbound"),
@@ -35,38 +40,40 @@ export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 10
       const secrets = await secretsOf(installation);
       const body =
         typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? undefined);
-      const answer = await egress.fetch({
-        url: request.url,
-        method: request.method,
-        headers: request.headers,
-        ...(body === undefined ? {} : { body }),
-        ...(request.redirect === undefined ? {} : { redirect: request.redirect }),
-        allowedHosts: outboundHosts(installation.grants),
-        partition: `${context.organization}/${installation.id}`,
-        timeoutMs: Math.max(1, Math.min(30_000, context.deadline - Date.now())),
-        maxResponseBytes,
-        signal,
-        onHop(hop: EgressHop) {
-          const filled = secrets.fill({
-            url: hop.url,
-            host: hop.host,
-            headers: hop.headers.map(([name, value]) => [name, value] as [string, string]),
-            body: hop.body,
-            crossHost: hop.crossHost,
-          });
-          return { ...hop, url: filled.request.url, headers: filled.request.headers, body: filled.request.body };
-        },
-        onAnswer(given) {
-          if (secrets.fields.length === 0) return given;
-          const redactor = secrets.answerRedactor();
-          return {
-            ...given,
-            statusText: redactor.text(given.statusText),
-            headers: given.headers.map(([name, value]) => [name, redactor.text(value)]),
-            body: redactor.bytes(given.body),
-          };
-        },
-      });
+      const answer = await takeTurns(installation.id, signal, () =>
+        egress.fetch({
+          url: request.url,
+          method: request.method,
+          headers: request.headers,
+          ...(body === undefined ? {} : { body }),
+          ...(request.redirect === undefined ? {} : { redirect: request.redirect }),
+          allowedHosts: outboundHosts(installation.grants),
+          partition: `${context.organization}/${installation.id}`,
+          timeoutMs: Math.max(1, Math.min(30_000, context.deadline - Date.now())),
+          maxResponseBytes,
+          signal,
+          onHop(hop: EgressHop) {
+            const filled = secrets.fill({
+              url: hop.url,
+              host: hop.host,
+              headers: hop.headers.map(([name, value]) => [name, value] as [string, string]),
+              body: hop.body,
+              crossHost: hop.crossHost,
+            });
+            return { ...hop, url: filled.request.url, headers: filled.request.headers, body: filled.request.body };
+          },
+          onAnswer(given) {
+            if (secrets.fields.length === 0) return given;
+            const redactor = secrets.answerRedactor();
+            return {
+              ...given,
+              statusText: redactor.text(given.statusText),
+              headers: given.headers.map(([name, value]) => [name, redactor.text(value)]),
+              body: redactor.bytes(given.body),
+            };
+          },
+        }),
+      );
       return {
         status: answer.status,
         statusText: answer.statusText,

@@ -44,6 +44,9 @@ export interface EventLimits {
   maxDepth: number;
 }
 
+/** How the ids of plugins' events begin: `plugin:<plugin id>#<id given by the plugin>`. */
+export const pluginEventIds = "plugin:";
+
 /** A checked event, with `data` as JSON text. */
 export interface CheckedEvent {
   organization: string;

@@ -9,6 +9,7 @@ import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import type { Delivery } from "../bus/delivery.ts";
+import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { deliveryFailure } from "../invocation/delivery-failure.ts";
@@ -57,22 +58,53 @@ const maxItems = 1000;
 const maxAnswerBytes = 1024 * 1024;
 /** Headers that belong to the connection, or would let a plugin act as the hub's own origin. */
 const refusedHeaders = new Set([
+  // Of the connection and the server.
   "connection",
   "content-length",
   "date",
+  "early-data",
   "keep-alive",
-  "proxy-authenticate",
   "server",
-  "set-cookie",
-  "strict-transport-security",
+  "te",
   "trailer",
   "transfer-encoding",
   "upgrade",
-  "access-control-allow-origin",
-  "access-control-allow-credentials",
-  "service-worker-allowed",
+  "via",
+  // Of the origin: they outlive the answer, or speak for other paths.
+  "accept-ch",
+  "alt-svc",
+  "alt-used",
   "clear-site-data",
+  "critical-ch",
+  "expect-ct",
+  "feature-policy",
+  "link",
+  "nel",
+  "origin-agent-cluster",
+  "origin-trial",
+  "permissions-policy",
+  "public-key-pins",
+  "public-key-pins-report-only",
+  "refresh",
+  "report-to",
+  "reporting-endpoints",
+  "set-cookie",
+  "set-cookie2",
+  "speculation-rules",
+  "strict-transport-security",
+  "supports-loading-mode",
+  // A dialogue that asks for a password in the hub's name.
+  "www-authenticate",
+  // Orders for a reverse proxy in front of the hub: to send a file, to fetch a path.
+  "x-lighttpd-send-file",
+  "x-litespeed-location",
+  "x-lscache-control",
+  "x-reproxy-url",
+  "x-reproxy-file",
+  "x-sendfile",
 ]);
+const refusedFamilies =
+  /^(?:access-control-|content-security-policy|cross-origin-|proxy-|sec-|service-worker|surrogate-|x-accel-)/;
 const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 
 export function createWebhooks(options: WebhooksOptions): Webhooks {
@@ -211,23 +243,37 @@ function safeHeaders(
 ): Record<string, string> {
   const safe: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (!headerName.test(name) || typeof value !== "string" || /[\r\n\0]/.test(value) || value.length > 8192)
+    if (
+      !headerName.test(name) ||
+      typeof value !== "string" ||
+      !/^[\t\x20-\x7e\x80-\xff]*$/.test(value) ||
+      value.length > 8192
+    )
       throw invalid(`header '${name.slice(0, 100)}' is not valid`);
-    if (!refusedHeaders.has(name.toLowerCase())) safe[name.toLowerCase()] = value;
+    const lower = name.toLowerCase();
+    if (!refusedHeaders.has(lower) && !refusedFamilies.test(lower)) safe[lower] = value;
   }
   return safe;
 }
 
 function itemIdOf(item: unknown): string {
   const id = isObject(item) ? item["id"] : undefined;
-  if ((typeof id === "string" && id !== "") || typeof id === "number") return String(id).slice(0, 200);
-  return `sha256:${createHash("sha256")
-    .update(JSON.stringify(item) ?? "null")
-    .digest("hex")}`;
+  // Never cut: two long ids that begin alike are two items.
+  if ((typeof id === "string" && id !== "") || typeof id === "number") return nameOf(String(id));
+  return sha256(JSON.stringify(item) ?? "null");
 }
 
 /** Items with an equal `key` arrive in order; others are independent of each other. */
 function keyOf(item: unknown): string {
   const key = isObject(item) ? item["key"] : undefined;
-  return typeof key === "string" && key !== "" ? key.slice(0, 200) : itemIdOf(item);
+  return typeof key === "string" && key !== "" ? nameOf(key) : itemIdOf(item);
+}
+
+/** As the bus takes it: itself, or its hash when it is too long or holds what no index can. */
+function nameOf(text: string): string {
+  return text.length <= 200 && isStorableText(text) ? text : sha256(text);
+}
+
+function sha256(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex")}`;
 }
