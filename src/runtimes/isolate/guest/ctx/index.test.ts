@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { coversTable } from "../../../../manifest/covers.fixture.ts";
 import { openTestIsolate, type TestIsolate } from "../web/test-isolate.ts";
 
 const all = [
@@ -121,6 +122,17 @@ test("logger and progress are sent one way", async () => {
     ["log.write", ["debug", "5"]],
     ["progress.report", [{ done: 3 }]],
   ]);
+});
+
+test("permissions.has answers as the hub decides, for every row of the table", async () => {
+  using isolate = await openTestIsolate();
+  const answers = await isolate.run(
+    `return ${JSON.stringify(coversTable)}.map(([held, needed]) => __context({ organization: "o", plugin: { id: "a.b", version: "1.0.0" }, config: {}, abilities: [], permissions: [held] }, {}).permissions.has(needed))`,
+  );
+  assert.deepEqual(
+    answers,
+    coversTable.map(([, , covered]) => covered),
+  );
 });
 
 test("execution tells id, deadline, session and signal; permissions answer with wildcards", async () => {
