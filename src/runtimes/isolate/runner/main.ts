@@ -51,7 +51,8 @@ const runner = new Runner({
     Atomics.store(slots, StallSlot.inlineInstance, instance);
     Atomics.add(slots, StallSlot.beats, 1);
   },
-  beat(active) {
+  beat(active, entries) {
+    Atomics.store(slots, StallSlot.entries, entries);
     Atomics.add(slots, StallSlot.beats, 1);
     const now = active ? 1 : 0;
     if (Atomics.exchange(slots, StallSlot.active, now) !== now && active) Atomics.notify(slots, StallSlot.active);

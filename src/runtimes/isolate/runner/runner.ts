@@ -25,7 +25,7 @@ export interface RunnerOptions {
   addon: string;
   writer: FrameWriter;
   /** Called while there is work, every few milliseconds, and once with false when there is none. */
-  beat(active: boolean): void;
+  beat(active: boolean, entries: number): void;
   /** Told which instance the main thread enters, and 0 when it is back. */
   inside(instance: number): void;
 }
@@ -219,12 +219,12 @@ export class Runner {
   #watch(): void {
     this.#restful = 0;
     if (this.#look !== undefined) return;
-    this.#options.beat(true);
+    this.#options.beat(true, 0);
     this.#look = setInterval(this.#onLook, lookEveryMs);
   }
 
   readonly #onLook = (): void => {
-    this.#options.beat(true);
+    this.#options.beat(true, this.#queue!.active);
     this.#looks += 1;
     let inside = 0;
     let work = this.#queue!.active > 0 || this.#queue!.waiting > 0;
@@ -251,7 +251,7 @@ export class Runner {
       clearInterval(this.#look);
       this.#look = undefined;
       this.#stats();
-      this.#options.beat(false);
+      this.#options.beat(false, 0);
     }
   };
 

@@ -8,6 +8,8 @@ export const StallSlot = {
   inlineInstance: 2,
   /** Never changes: something to sleep on. */
   never: 3,
+  /** Entries on the thread pool. */
+  entries: 4,
 } as const;
 
-export const stallSlots = 4;
+export const stallSlots = 5;
