@@ -28,7 +28,8 @@ export interface PluginContext<Config extends object = ConfigShape> {
   readonly logger: Logger;
   /**
    * Publishes an event; resolves when it is stored durably. Needs `event:publish:<domain>.*`.
-   * Errors by code: `permission_denied`, `ability_input`.
+   * Errors by code: `permission_denied`, `ability_input` (wrong arguments), `invalid_input` (a type, subject or data that cannot
+   * be stored), `payload_too_large`, `call_depth_exceeded` (events cause events without end).
    */
   emitEvent(type: string, data?: unknown, options?: EmitOptions): Promise<{ id: string }>;
   readonly data: DataAbilities;

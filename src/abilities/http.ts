@@ -4,6 +4,8 @@
  */
 import { z } from "zod";
 import type { Egress, EgressHop } from "../egress/egress.ts";
+import { tooLarge } from "../egress/read-body.ts";
+import { defaultLimits } from "../policy/limits.ts";
 import { type Ability, bytesSchema, defineAbility, hasGrant, toBytes } from "./ability.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
 import { createTurns } from "./turns.ts";
@@ -22,14 +24,26 @@ const requestSchema = z.object({
 /** Requests of one installation at once: what comes back is held in the hub's memory until the plugin has it. */
 const maxAtOnce = 16;
 
+/** What an answer has besides its body: status, address, headers, and the JSON around them. */
+const envelopeBytes = 128 * 1024;
+
+/** Bytes of a body that fit into one message: they travel as base64. */
+export function bodyBytesWithin(messageBytes: number): number {
+  return Math.floor(((messageBytes - envelopeBytes) * 3) / 4);
+}
+
 export interface HttpOptions {
   egress: Egress;
   secretsOf: SecretsOf;
-  /** Bytes of an answer's body. @default 4194304 */
+  /** Bytes of an answer's body. @default 3047424, which fit into one message to the guest */
   maxResponseBytes?: number;
 }
 
-export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 1024 * 1024 }: HttpOptions): Ability {
+export function createHttpAbility({
+  egress,
+  secretsOf,
+  maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes),
+}: HttpOptions): Ability {
   const takeTurns = createTurns({ perKey: maxAtOnce });
   return defineAbility({
     name: "http.fetch",
@@ -74,6 +88,8 @@ export function createHttpAbility({ egress, secretsOf, maxResponseBytes = 4 * 10
           },
         }),
       );
+      // Handles in place of echoed secrets can make a body longer than what came.
+      if (answer.body.byteLength > maxResponseBytes) throw tooLarge(new URL(answer.url).hostname, maxResponseBytes);
       return {
         status: answer.status,
         statusText: answer.statusText,

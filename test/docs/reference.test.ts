@@ -37,6 +37,15 @@ test("every code that authors are told of is in the error table", () => {
   );
 });
 
+test("the type of emitEvent names the codes that the page on ctx names for it", () => {
+  const doc = /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*emitEvent\(/.exec(source("plugin-api/src/context.ts"))?.[1] ?? "";
+  const section = /## `ctx.emitEvent[\s\S]*?(?=\n## )/.exec(page("docs/plugin-guide/context.md").text)?.[0] ?? "";
+  const codes = (text: string): string[] =>
+    [...new Set([...text.matchAll(/`(\w+)`/g)].map(([, code = ""]) => code))].filter((code) => code in errorTable);
+  assert.ok(codes(doc).length > 3);
+  assert.deepEqual(codes(doc), codes(section));
+});
+
 test("codes that the page on ctx names are codes an author may meet", () => {
   const own: readonly string[] = [...authorErrorCodes, "plugin_error"];
   const named = codeSpans(page("docs/plugin-guide/context.md")).filter((span) => span in errorTable);
