@@ -306,6 +306,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     eventLog,
     consumers,
     vault,
+    hubVersion: version,
     release: (organization, plugin) => instances.release(organization, plugin),
   });
   const health = createHealthMonitor({

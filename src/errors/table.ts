@@ -123,6 +123,12 @@ export const errorTable = {
     audience: "user",
     recovery: "fix_request",
   },
+  hub_version_unsupported: {
+    status: 409,
+    message: "Plugin '{plugin}' needs Backplane {range}; this hub is {version}.",
+    audience: "user",
+    recovery: "fix_request",
+  },
   dependency_in_use: {
     status: 409,
     message: "Plugin '{plugin}' is needed by {dependents}. Uninstall those first.",

@@ -56,6 +56,7 @@ export type InstallationPatch = Partial<
     | "digest"
     | "catalog"
     | "manifest"
+    | "runtime"
     | "status"
     | "statusReason"
     | "health"
@@ -223,6 +224,7 @@ export async function createInstallations({ store }: InstallationsOptions): Prom
           digest: next.digest,
           catalog: next.catalog,
           manifest: json(next.manifest),
+          runtime: next.runtime,
           status: next.status,
           status_reason: next.statusReason,
           health: next.health,

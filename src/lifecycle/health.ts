@@ -1,6 +1,6 @@
 /**
- * Health of active plugins, from two sources: the outcomes of the latest calls, and the plugin's own `health()` where its
- * manifest names one. The worse of both is written, with its reason, when it changes; hysteresis keeps it from flapping.
+ * Health of active plugins, from two sources: the outcomes of the latest calls, and the plugin's own `health`
+ * handler, if it has one. The worse of both is written, with its reason, when it changes; hysteresis keeps it from flapping.
  */
 import type { Health, Installation } from "../installations/installations.ts";
 

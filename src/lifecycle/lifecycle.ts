@@ -31,7 +31,7 @@ import type {
 import { cancelChannel } from "../invocation/executions.ts";
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import type { Packages, PackageVersion } from "../packages/packages.ts";
-import { activationBlockers, configFaults } from "../policy/activation.ts";
+import { activationBlockers, configFaults, runtimeFault } from "../policy/activation.ts";
 import { allPermissions, grantFault, keepGrants, pendingPermissions } from "../policy/consent.ts";
 import { executionConsumer, subscriptionConsumer, webhookConsumer } from "../policy/consumers.ts";
 import { permits } from "../policy/permits.ts";
@@ -64,12 +64,14 @@ export interface LifecycleOptions {
   eventLog: EventLog;
   consumers: Consumers;
   vault: Vault;
+  /** What `engines.backplane` of manifests is held against. */
+  hubVersion: string;
   /** Lets the running instance of a plugin finish and go; called after the commit. */
   release(organization: OrganizationId, plugin: PluginId): Promise<void>;
 }
 
 export interface Lifecycle {
-  /** Errors: `not_found`, `already_installed`, `dependency_missing`, `invalid_config`, `invalid_grants`. */
+  /** Errors: `not_found`, `already_installed`, `dependency_missing`, `hub_version_unsupported`, `invalid_config`, `invalid_grants`. */
   install(context: ChangeContext, request: InstallRequest): Promise<Installation>;
   /** Installs a manifest that names no package: its contributions answer `no_code`. */
   installDeclaration(
@@ -85,7 +87,7 @@ export interface Lifecycle {
   activate(context: ChangeContext, plugin: PluginId): Promise<Installation>;
   /** Errors: `not_found`, `invalid_transition` from `pending_config`. */
   deactivate(context: ChangeContext, plugin: PluginId): Promise<Installation>;
-  /** Up or down to another published version. Errors: `not_found`, `dependency_missing`, `dependency_in_use`. */
+  /** Up or down to another published version. Errors: `not_found`, `dependency_missing`, `dependency_in_use`, `hub_version_unsupported`. */
   upgrade(context: ChangeContext, plugin: PluginId, version: string): Promise<Installation>;
   /** Errors: `not_found`, `dependency_in_use`. */
   uninstall(context: ChangeContext, plugin: PluginId): Promise<void>;
@@ -233,6 +235,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     request: Omit<InstallRequest, "id" | "version">,
   ): Promise<Installation> => {
     const { manifest } = entry;
+    checkEngine(manifest);
     const now = new Date();
     const grants = resolveGrants(manifest, request.grants ?? []);
     const id = asInstallationId(newId());
@@ -249,7 +252,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       digest: entry.digest,
       catalog: entry.catalog,
       manifest,
-      runtime: "isolate",
+      runtime: manifest.runtime,
       status: "pending_config",
       statusReason: null,
       health: "unknown",
@@ -274,6 +277,14 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     });
     installations.committed(installation);
     return installation;
+  };
+
+  const checkEngine = ({ id, engines }: Manifest): void => {
+    const range = engines?.backplane;
+    const version = options.hubVersion;
+    // A pre-release of the hub counts as what it becomes.
+    if (range !== undefined && !satisfies(version, range, { includePrerelease: true }))
+      throw new BackplaneError("hub_version_unsupported", { plugin: id, range, version });
   };
 
   const checkDependencies = async (tx: Tx, organization: OrganizationId, manifest: Manifest): Promise<void> => {
@@ -402,10 +413,21 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         if (blockers.length > 0) {
           throw new BackplaneError(
             "activation_blocked",
-            { plugin, missing: blockers.map((blocker) => blocker.sentence).join(" ") },
+            {
+              plugin,
+              missing: blockers
+                .map((blocker) => blocker.sentence)
+                .join(" ")
+                .replace(/\.$/, ""),
+            },
             {
               errors: blockers.map((blocker) => ({
-                path: blocker.kind === "grant" ? "grants" : `config.${blocker.what}`,
+                path:
+                  blocker.kind === "config"
+                    ? `config.${blocker.what}`
+                    : blocker.kind === "grant"
+                      ? "grants"
+                      : "runtime",
                 message: blocker.sentence,
               })),
             },
@@ -435,6 +457,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async upgrade(context, plugin, version) {
       const entry = await packages.resolve(context.organization, plugin, version);
+      checkEngine(entry.manifest);
       return change(context, plugin, async (tx, current) => {
         if (current.version === entry.manifest.version && current.digest === entry.digest) return undefined;
         await checkDependencies(tx, context.organization, entry.manifest);
@@ -444,11 +467,13 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         const grants = keepGrants(manifest, current.grants);
         const config = await migrateConfig(scopeOf({ ...current, manifest }), current.config);
         const faults = configFaults(manifest, maskConfig(manifest.configSchema, config), { masked: true });
-        const status: InstallationStatus =
-          current.status === "active" && faults.length > 0 ? "pending_config" : current.status;
+        const unserved = runtimeFault(manifest);
+        const waits = faults.length > 0 || unserved !== undefined;
+        const status: InstallationStatus = current.status === "active" && waits ? "pending_config" : current.status;
         const statusReason =
-          faults.length > 0 && status === "pending_config"
-            ? `version ${manifest.version} needs other config: ${faults.map((fault) => `${fault.path} ${fault.message}`).join("; ")}`
+          waits && status === "pending_config"
+            ? (unserved ??
+              `version ${manifest.version} needs other config: ${faults.map((fault) => `${fault.path} ${fault.message}`).join("; ")}`)
             : current.statusReason;
         return {
           patch: {
@@ -457,6 +482,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
             digest: entry.digest,
             catalog: entry.catalog,
             manifest,
+            runtime: manifest.runtime,
             config,
             grants,
             status,

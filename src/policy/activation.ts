@@ -8,13 +8,19 @@ import { secretFields } from "../manifest/secret-fields.ts";
 import { missingGrants } from "./consent.ts";
 
 export interface ActivationBlocker {
-  kind: "config" | "grant";
-  /** Dotted path of the config field, or the permission. */
+  kind: "config" | "grant" | "runtime";
+  /** Dotted path of the config field, the permission, or the runtime. */
   what: string;
   sentence: string;
 }
 
-type Configurable = Pick<Manifest, "configSchema" | "defaultConfig" | "permissions" | "optionalPermissions">;
+type Configurable = Pick<Manifest, "configSchema" | "defaultConfig" | "permissions" | "optionalPermissions"> &
+  Partial<Pick<Manifest, "runtime">>;
+
+/** Undefined when this version of the hub can run such a plugin. */
+export function runtimeFault({ runtime }: Partial<Pick<Manifest, "runtime">>): string | undefined {
+  return runtime === "remote" ? "remote plugins are not served by this version of the hub" : undefined;
+}
 
 /** Empty when the plugin can be activated. `config` is the organisation's own, before defaults; its secrets may be masked. */
 export function activationBlockers(
@@ -23,7 +29,9 @@ export function activationBlockers(
   grants: readonly string[],
 ): ActivationBlocker[] {
   const faults = configFaults(manifest, config, { masked: true });
+  const unserved = runtimeFault(manifest);
   return [
+    ...(unserved === undefined ? [] : [{ kind: "runtime", what: "remote", sentence: `${unserved}.` } as const]),
     ...faults.map(
       (fault): ActivationBlocker => ({
         kind: "config",

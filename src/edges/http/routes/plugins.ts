@@ -39,7 +39,14 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
         config: configSchema.optional(),
       }),
       success: { status: 201, schema: installationSchema },
-      errors: ["not_found", "already_installed", "dependency_missing", "invalid_config", "invalid_grants"],
+      errors: [
+        "not_found",
+        "already_installed",
+        "dependency_missing",
+        "hub_version_unsupported",
+        "invalid_config",
+        "invalid_grants",
+      ],
       async handler(call) {
         const { id, version, grants, config } = call.body;
         return presentInstallation(
@@ -181,7 +188,7 @@ export function pluginRoutes({ installations, lifecycle, invoker, executions }: 
       params: pluginParams,
       body: z.strictObject({ version: z.string().min(1).max(200) }),
       success,
-      errors: ["not_found", "dependency_missing", "dependency_in_use"],
+      errors: ["not_found", "dependency_missing", "hub_version_unsupported", "dependency_in_use"],
       handler: async (call) =>
         presentInstallation(await lifecycle.upgrade(changeOf(call), asPluginId(call.params.id), call.body.version)),
     }),
