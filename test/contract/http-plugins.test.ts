@@ -192,7 +192,8 @@ test("failures: the status says whose fault, the problem has success, error and 
   assertFailure(spun, 502, "cpu_exceeded");
   await assertRecorded(spun, "cpu_exceeded");
 
-  const hung = await call("acme.probe", "hang");
+  await hub.install("acme", probe({ id: "acme.brief", resources: { timeoutMs: 400 } }));
+  const hung = await call("acme.brief", "hang");
   assertFailure(hung, 504, "deadline_exceeded");
   await assertRecorded(hung, "deadline_exceeded");
 

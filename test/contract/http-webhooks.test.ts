@@ -13,10 +13,15 @@ before(async () => {
   acme = await hub.organization("acme");
   await hub.organization("globex");
   await hub.install("acme", probe({ resources: { timeoutMs: 60_000 } }));
+  await hub.install("acme", probe({ id: "acme.patient", resources: { timeoutMs: 60_000 } }));
+  const started = Date.now();
+  hung = hook("POST", "/webhooks/acme/acme.patient?mode=hang").then((answer) => ({ answer, ms: Date.now() - started }));
 });
 after(() => hub[Symbol.asyncDispose]());
 
 const base = "/webhooks/acme/acme.probe";
+/** Begun first, so that the other tests run meanwhile; of a plugin of its own, which nothing deactivates. */
+let hung: Promise<{ answer: TestAnswer; ms: number }>;
 const hook = (
   method: string,
   path: string,
@@ -50,7 +55,7 @@ test("the handler gets method, url on the public address, headers and the raw bo
     });
   }
   assert.equal((await hook("HEAD", base)).status, 200);
-  assert.equal((await stored()).length, 7);
+  assert.equal((await stored()).filter(({ url }) => url.includes("/sms/in")).length, 6);
 });
 
 test("methods beyond the usual, bodies without a content type, and JSON that is none are the plugin's to judge", async () => {
@@ -125,7 +130,7 @@ test("a webhook and what comes of it share one trace", async () => {
 
 test("larger than a megabyte: 413", async () => {
   assert.equal((await hook("POST", base, "x".repeat(1024 * 1024 + 1))).status, 413);
-  assert.equal((await hook("POST", base, "x".repeat(1024 * 1024))).status, 200);
+  assert.equal((await hook("POST", `${base}?mode=void`, "x".repeat(1024 * 1024))).status, 200);
 });
 
 test("not active, not granted, not installed, of another organisation: 404, and nothing is stored", async () => {
@@ -170,8 +175,7 @@ test("a plugin without a webhook handler answers 200 and gets the request itself
 });
 
 test("the handler has 10 seconds, whatever the manifest allows: then 504", async () => {
-  const started = Date.now();
-  const answer = await hook("POST", `${base}?mode=hang`);
+  const { answer, ms } = await hung;
   assert.equal(answer.status, 504, answer.text);
-  assert.ok(Date.now() - started >= 9_500 && Date.now() - started < 14_000);
+  assert.ok(ms >= 9_500 && ms < 20_000, `${ms}`);
 });

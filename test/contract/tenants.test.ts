@@ -35,7 +35,8 @@ async function take(step: Step): Promise<void> {
   const text = stamp(who, step.n);
   switch (step.do) {
     case "call": {
-      const { body } = await call(who, "echo", { text });
+      const { body, status, text: answer } = await call(who, "echo", { text });
+      assert.equal(status, 200, answer);
       assert.equal(body.result.organization, who.id);
       assert.equal(body.result.config.greeting, `only-${who.id}`);
       break;

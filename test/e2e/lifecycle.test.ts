@@ -193,7 +193,7 @@ test("the hub becomes ready with every plugin broken, says of each what is wrong
     const expected = {
       corrupt: [500, "artifact_corrupt"],
       throwing: [502, "plugin_load_failed"],
-      looping: [502, "plugin_load_failed"],
+      looping: [502, "cpu_exceeded"],
       init: [502, "plugin_load_failed"],
       // The plugin itself runs; only what uses the secret fails, and says what to do.
       sealed: [502, "plugin_error"],

@@ -84,7 +84,7 @@ export function probe(manifest: Record<string, unknown> = {}): PluginSource {
         },
         additionalProperties: false,
       },
-      resources: { timeoutMs: 2000, cpuMs: 200 },
+      resources: { timeoutMs: 20_000, cpuMs: 300 },
       contributes: {
         functions: [
           ...names.map((name) => ({ name, description: name })),

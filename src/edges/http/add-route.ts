@@ -25,6 +25,7 @@ export function addRoute(app: FastifyInstance, route: RouteSpec, tools: HttpTool
       { parseAs: "buffer", bodyLimit: raw.maxBytes },
       async (_request: FastifyRequest, body: Buffer) => body,
     );
+    if (any) scope.addHook("onRequest", takeAnyType);
     if (route.method === "ANY") for (const method of anyMethods) takeBodies(scope, method);
     register(scope, route, tools);
   });
@@ -32,6 +33,17 @@ export function addRoute(app: FastifyInstance, route: RouteSpec, tools: HttpTool
 
 function takeBodies(scope: FastifyInstance, method: string): void {
   if (!scope.supportedMethods.includes(method)) scope.addHttpMethod(method, { hasBody: true });
+}
+
+/** As they came, where the framework has seen another one. */
+const contentTypes = new WeakMap<FastifyRequest, string>();
+
+/** The framework refuses a content type that is empty or malformed; to a raw route it is a header like others. */
+async function takeAnyType(request: FastifyRequest): Promise<void> {
+  const given = request.headers["content-type"];
+  if (given === undefined) return;
+  contentTypes.set(request, given);
+  request.headers["content-type"] = "application/octet-stream";
 }
 
 function register(scope: FastifyInstance, route: RouteSpec, tools: HttpTools): void {
@@ -68,7 +80,7 @@ function callOf(
     actor,
     trace: tools.traceOf(request),
     signal: abort.signal,
-    headers: request.headers,
+    headers: { ...request.headers, "content-type": contentTypes.get(request) ?? request.headers["content-type"] },
   };
 }
 

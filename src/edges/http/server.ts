@@ -108,7 +108,8 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
 function guardRoutes(app: FastifyInstance, authorize: Authorize, traceOf: HttpTools["traceOf"]): HttpTools {
   const callers = new WeakMap<FastifyRequest, Authorized>();
   app.addHook("onRequest", async (request: FastifyRequest) => {
-    if (request.is404) return;
+    // Here already, so that nobody's bytes are read for a path that is none.
+    if (request.is404) throw new BackplaneError("not_found", { thing: "path" });
     const rule = request.routeOptions.config.access;
     if (!rule) throw new BackplaneError("forbidden", { role: "a rule in the route table" });
     callers.set(request, await authorize(request, rule));

@@ -8,10 +8,14 @@ import type { HttpServices } from "../services.ts";
 
 const heartbeatMs = 15_000;
 
+/** Each open stream reads the log once for every event of its organisation, so one organisation may not open any number. */
+const maxStreams = 100;
+
 export function eventStreamRoute(
   { eventLog, access }: Pick<HttpServices, "eventLog" | "access">,
   stopping: AbortSignal,
 ): RouteSpec {
+  const open = new Map<string, number>();
   return defineRoute({
     method: "GET",
     path: "/api/events/stream",
@@ -32,13 +36,16 @@ export function eventStreamRoute(
       schema: z.string(),
       description: "Each message holds one event as `data` and a cursor as `id`; comments keep the connection alive.",
     },
-    errors: ["invalid_cursor"],
+    errors: ["invalid_cursor", "rate_limited"],
     async handler({ organization, query: { type, after }, headers }, { request, reply }) {
       const last = headers["last-event-id"];
       const from = typeof last === "string" && last !== "" ? last : after;
       // A wrong cursor or type is answered as an error, which is impossible once the stream has begun.
       await eventLog.query({ organization, type, after: from, limit: 1 });
 
+      const streams = open.get(organization) ?? 0;
+      if (streams >= maxStreams) throw new BackplaneError("rate_limited", { retryAfter: 30 });
+      open.set(organization, streams + 1);
       const gone = new AbortController();
       reply.raw.once("close", () => gone.abort());
       const signal = AbortSignal.any([gone.signal, stopping]);
@@ -60,6 +67,9 @@ export function eventStreamRoute(
         if (!signal.aborted) stream.problem(error);
       } finally {
         clearInterval(recheck);
+        const left = (open.get(organization) ?? 1) - 1;
+        if (left > 0) open.set(organization, left);
+        else open.delete(organization);
         reply.raw.end();
       }
       return reply;
