@@ -153,7 +153,10 @@ export class IsolateRuntime implements PluginRuntime {
       instances: runners.reduce((sum, runner) => sum + runner.instances, 0),
       runnersStarted: this.#fleet.started,
       runnersLost: this.#fleet.lost,
-      walls: wallsAround(this.#walls),
+      walls: wallsAround(
+        this.#walls,
+        runners.map(({ pid }) => pid),
+      ),
     };
   }
 

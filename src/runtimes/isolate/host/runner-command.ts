@@ -1,6 +1,7 @@
 /** How a runner process is started, and which walls that puts up on this machine. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { getPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findRunnerWalls, type Wall } from "./runner-walls.ts";
@@ -80,18 +81,37 @@ export async function wallsOfThisMachine(): Promise<Wall[]> {
   return wallsAround((await findRunnerWalls([process.execPath, entry, addon])).walls);
 }
 
-/** `machine`: what was found so far. */
-export function wallsAround(machine: readonly Wall[]): Wall[] {
+/** `machine`: what was found so far; `runners`: processes that are up, whose priority is looked at and not taken for granted. */
+export function wallsAround(machine: readonly Wall[], runners: readonly number[] = []): Wall[] {
   const proc = existsSync("/proc/self/statm");
   return [
     { name: "separate process", active: true, detail: "isolates live in runner processes with an empty environment" },
     {
       name: "permission model",
       active: true,
-      detail: "a runner may read only its own files; no writing, no processes",
+      detail:
+        "a runner may read only its own files; no writing, no processes; it does not block the network, but guests reach no sockets",
     },
     { name: "memory polling", active: proc, detail: proc ? "/proc is read while a runner works" : "there is no /proc" },
-    { name: "lower priority", active: true, detail: "runners yield the processor to the hub" },
+    ...priorityWall(runners),
     ...machine,
   ];
+}
+
+/** A runner lowers its own priority as it starts; whether the system let it only shows on one that runs. */
+function priorityWall(runners: readonly number[]): Wall[] {
+  const own = getPriority();
+  const given = runners.flatMap((pid) => {
+    try {
+      return [getPriority(pid)];
+    } catch {
+      return [];
+    }
+  });
+  if (given.length === 0) return [];
+  const active = given.every((priority) => priority > own);
+  const detail = active
+    ? "runners yield the processor to the hub"
+    : "the system did not let every runner lower its priority below the hub's";
+  return [{ name: "lower priority", active, detail }];
 }

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { getPriority } from "node:os";
 import { test } from "node:test";
 import { resultOf, startTestRuntime, testCall, testInstance } from "./isolate-fixtures.ts";
+import { wallsAround } from "./runner-command.ts";
 
 const definition = "{ functions: { fine() { return 1; } } }";
 
@@ -41,4 +43,11 @@ test("a runner has no environment, and every wall that is said to be up is", asy
   if (active("no network")) assert.doesNotMatch(readFileSync(`/proc/${pid}/net/dev`, "utf8"), /eth|ens|enp/);
   if (active("process limits")) assert.match(readFileSync(`/proc/${pid}/limits`, "utf8"), /Max core file size +0/);
   assert.ok(active("separate process") && active("permission model"));
+  assert.equal(active("lower priority"), getPriority(pid) > getPriority());
+});
+
+test("lower priority is claimed for runners that have it, denied for those that have not, and not spoken of without runners", () => {
+  const wall = (pids: number[]) => wallsAround([], pids).find(({ name }) => name === "lower priority")?.active;
+  assert.equal(wall([]), undefined);
+  assert.equal(wall([process.pid]), false);
 });
