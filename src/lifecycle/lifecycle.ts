@@ -464,7 +464,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
         const broken = await dependentsOf(tx, context.organization, plugin, entry.manifest.version);
         if (broken.length > 0) throw new BackplaneError("dependency_in_use", { plugin, dependents: broken.join(", ") });
         const { manifest } = entry;
-        const grants = keepGrants(manifest, current.grants);
+        // The same id from another catalog is another publisher's code: what the organisation trusted, it trusted to the former one.
+        const grants = entry.catalog === current.catalog ? keepGrants(manifest, current.grants) : [];
         const config = await migrateConfig(scopeOf({ ...current, manifest }), current.config);
         const faults = configFaults(manifest, maskConfig(manifest.configSchema, config), { masked: true });
         const unserved = runtimeFault(manifest);

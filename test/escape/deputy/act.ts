@@ -24,16 +24,16 @@ export async function installPuppet(
 }
 
 export async function publishPuppet(hub: TestHub, org: string, source: PluginSource): Promise<TestAnswer> {
+  const body = await packPuppet(source);
+  return hub.request("POST", "/api/packages", { org, body, headers: { "content-type": "application/gzip" } });
+}
+
+export async function packPuppet(source: PluginSource): Promise<Uint8Array> {
   template ??= packSource(puppet({ id: "evil.template" })).then(readArchive);
   const files = new Map(await template);
   const { entrypoint } = JSON.parse(Buffer.from(files.get("plugin.json")!).toString());
-  const manifest = { version: "1.0.0", ...source.manifest, entrypoint };
-  files.set("plugin.json", Buffer.from(JSON.stringify(manifest)));
-  return hub.request("POST", "/api/packages", {
-    org,
-    body: await writeArchive(files),
-    headers: { "content-type": "application/gzip" },
-  });
+  files.set("plugin.json", Buffer.from(JSON.stringify({ version: "1.0.0", ...source.manifest, entrypoint })));
+  return writeArchive(files);
 }
 let template: ReturnType<typeof readArchive> | undefined;
 
