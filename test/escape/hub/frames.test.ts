@@ -146,7 +146,7 @@ describe("a hub whose runners lie", () => {
       strikes: {},
       log: () => {},
       fleet: {
-        command: { node: process.execPath, args: ["--no-warnings", runner], addon: "" },
+        command: Promise.resolve({ program: process.execPath, args: ["--no-warnings", runner], walls: [] }),
         prelude: Promise.resolve({ text: "", hash: "0" }),
         hello: { version: 1, poolMemoryMb: 64, poolSize: 0, maxEntries: 3, stallMs: 1000 },
         maxRunners: 64,

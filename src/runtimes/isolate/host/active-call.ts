@@ -31,6 +31,8 @@ export class ActiveCall implements Expiring {
   stopping: BackplaneError | undefined;
   stopTimer: NodeJS.Timeout | undefined;
   abilitiesUnderWay = 0;
+  messages = 0;
+  logBytes = 0;
   /** CPU of earlier attempts and ability of the runner to tell. */
   readonly #options: ActiveCallOptions;
   #controller: AbortController | undefined;

@@ -41,6 +41,8 @@ export interface HostedPlacement {
   readonly calls: Map<number, ActiveCall>;
   /** `init` or `stop` under way: it has the identity of the call that caused it. */
   step: LifecycleStep | undefined;
+  /** Errors nobody handled that were reported of it. */
+  uncaught: number;
   cacheName: string;
 }
 
@@ -50,6 +52,8 @@ export interface LifecycleStep {
   readonly context: unknown;
   readonly controller: AbortController;
   abilitiesUnderWay: number;
+  messages: number;
+  logBytes: number;
   timer: NodeJS.Timeout | undefined;
   ended(error: BackplaneError | undefined): void;
 }

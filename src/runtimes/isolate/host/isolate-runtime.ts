@@ -67,6 +67,18 @@ const watchEveryMs = 50;
 const suspectMs = 60_000;
 /** Loading may cost more CPU than a call. */
 const loadCpuMs = 2000;
+/** One-way messages of one call; the guest's own quota, see guest/pump.ts. */
+const oneWayMessages = 10_000;
+/** Reports of errors nobody handled, for one isolate. */
+const maxUncaught = 20;
+const faultKinds: readonly FaultLabel["kind"][] = ["isolate", "poisoned", "inline_overrun", "uncaught"];
+const faultCodes: readonly FaultLabel["code"][] = [
+  "cpu_exceeded",
+  "memory_exceeded",
+  "limit_exceeded",
+  "plugin_error",
+  "runner_lost",
+];
 
 export class IsolateRuntime implements PluginRuntime {
   readonly kind = "isolate";
@@ -413,6 +425,7 @@ export class IsolateRuntime implements PluginRuntime {
       loaded: false,
       calls: new Map(),
       step: undefined,
+      uncaught: 0,
       cacheName,
     };
     link.placements.set(placement.number, placement);
@@ -471,6 +484,8 @@ export class IsolateRuntime implements PluginRuntime {
       context: cause?.context,
       controller: new AbortController(),
       abilitiesUnderWay: 0,
+      messages: 0,
+      logBytes: 0,
       timer: undefined,
       ended: (error) => {
         if (placement.step !== step) return;
@@ -559,6 +574,8 @@ export class IsolateRuntime implements PluginRuntime {
         call.retries += 1;
         call.placement = undefined;
         call.abilitiesUnderWay = 0;
+        call.messages = 0;
+        call.logBytes = 0;
         again.push(call);
       } else {
         call.fail(runnerLost(hosted.instance));
@@ -584,7 +601,11 @@ export class IsolateRuntime implements PluginRuntime {
         return;
       case FrameType.chunk: {
         const call = this.#callOf(link, frame);
-        if (call?.onChunk !== undefined && call.stopping === undefined) call.onChunk(copyOf(frame.body));
+        if (call?.onChunk === undefined || call.stopping !== undefined) return;
+        const { instance } = call.hosted;
+        // The guest counts UTF-16 units; this is the limit in bytes.
+        if (frame.body.length > instance.limits.messageBytes) this.#stop(call, tooLarge(instance));
+        else call.onChunk(copyOf(frame.body));
         return;
       }
       case FrameType.fault:
@@ -635,6 +656,7 @@ export class IsolateRuntime implements PluginRuntime {
     if (call === undefined) return;
     if (frame.type === FrameType.result) {
       if (call.stopping !== undefined) call.fail(call.stopping, usage);
+      else if (frame.body.length > instance.limits.messageBytes) call.fail(tooLarge(instance), usage);
       else call.succeed(copyOf(frame.body), usage);
       return;
     }
@@ -649,7 +671,14 @@ export class IsolateRuntime implements PluginRuntime {
     const { instance } = placement.hosted;
     if (frame.body.length > instance.limits.messageBytes) {
       // The guest was told in UTF-16 units; this is the limit in bytes.
-      this.#answer(placement, frame, true, tooLarge(instance));
+      this.#answer(placement, frame, true, errorForGuest(tooLarge(instance)));
+      return;
+    }
+    const ability = Buffer.from(frame.label).toString("latin1");
+    if (!instance.guest.abilities.includes(ability)) {
+      // A guest never names one it was not given, but a runner that was taken over may.
+      const unknown = new BackplaneError("ability_unknown", { ability: ability.slice(0, 64) });
+      this.#answer(placement, frame, true, errorForGuest(unknown));
       return;
     }
     owner.abilitiesUnderWay += 1;
@@ -664,7 +693,7 @@ export class IsolateRuntime implements PluginRuntime {
           context: owner.context,
           instance,
           execution: owner.execution,
-          ability: Buffer.from(frame.label).toString("latin1"),
+          ability,
           args: copyOf(frame.body),
           get signal() {
             return owner.signal;
@@ -672,7 +701,7 @@ export class IsolateRuntime implements PluginRuntime {
         });
         if (body.length > instance.limits.messageBytes) {
           failed = true;
-          body = tooLarge(instance);
+          body = errorForGuest(tooLarge(instance));
         }
       } catch (error) {
         failed = true;
@@ -711,13 +740,21 @@ export class IsolateRuntime implements PluginRuntime {
     const owner = this.#ownerOf(placement, frame.call);
     if (placement === undefined || owner === undefined) return;
     const { instance } = placement.hosted;
-    if (frame.body.length > instance.limits.messageBytes) return;
+    const ability = Buffer.from(frame.label).toString("latin1");
+    if (frame.body.length > instance.limits.messageBytes || !instance.guest.abilities.includes(ability)) return;
+    // The guest keeps these quotas itself; they are kept here for a runner that was taken over.
+    owner.messages += 1;
+    if (owner.messages > oneWayMessages) throw new ProtocolFault("more messages of one call than allowed");
+    if (ability === "log.write") {
+      owner.logBytes += frame.body.length;
+      if (owner.logBytes > instance.limits.logBytes * 3 + 1000) return;
+    }
     this.#safely(() =>
       this.#parts.callbacks.onGuestMessage({
         context: owner.context,
         instance,
         execution: owner.execution,
-        ability: Buffer.from(frame.label).toString("latin1"),
+        ability,
         args: copyOf(frame.body),
       }),
     );
@@ -726,10 +763,13 @@ export class IsolateRuntime implements PluginRuntime {
   // ---- faults
 
   #fault(link: RunnerLink, frame: Frame): void {
-    const label = parseLabel<FaultLabel>(frame.label, faultShape);
+    const label = parseFault(frame.label);
     const placement = link.placements.get(frame.instance);
     const hosted = placement?.hosted ?? link.former.get(frame.instance);
     if (label.kind === "uncaught") {
+      if (placement === undefined) return;
+      placement.uncaught += 1;
+      if (placement.uncaught > maxUncaught) return;
       if (hosted !== undefined) this.#report(hosted, "unhandled_rejection", "plugin_error", guestReason(label.reason));
       return;
     }
@@ -765,7 +805,7 @@ export class IsolateRuntime implements PluginRuntime {
       const call = placement.calls.get(id);
       if (call === undefined) return;
       const cpuMicros = label.cpuMicros[index];
-      const usage: Usage = { cpuMicros: typeof cpuMicros === "number" ? cpuMicros : 0, peakBytes: 0 };
+      const usage: Usage = { cpuMicros: typeof cpuMicros === "number" ? clamp(cpuMicros) : 0, peakBytes: 0 };
       if (label.code === "memory_exceeded") usage.peakBytes = instance.limits.memoryMb * 1024 * 1024;
       call.fail(errorOfFault(label.code, label.reason, instance, budgetOf(call)), usage);
     });
@@ -906,6 +946,9 @@ interface AbilityOwner {
   readonly execution: RuntimeCall["execution"];
   readonly signal: AbortSignal;
   abilitiesUnderWay: number;
+  /** One-way messages so far, and the bytes of log lines among them. */
+  messages: number;
+  logBytes: number;
   release(): void;
 }
 
@@ -936,6 +979,22 @@ class CallOwner implements AbilityOwner {
 
   set abilitiesUnderWay(count: number) {
     this.#call.abilitiesUnderWay = count;
+  }
+
+  get messages(): number {
+    return this.#call.messages;
+  }
+
+  set messages(count: number) {
+    this.#call.messages = count;
+  }
+
+  get logBytes(): number {
+    return this.#call.logBytes;
+  }
+
+  set logBytes(bytes: number) {
+    this.#call.logBytes = bytes;
   }
 
   release(): void {
@@ -971,6 +1030,22 @@ class StepOwner implements AbilityOwner {
     this.#step.abilitiesUnderWay = count;
   }
 
+  get messages(): number {
+    return this.#step.messages;
+  }
+
+  set messages(count: number) {
+    this.#step.messages = count;
+  }
+
+  get logBytes(): number {
+    return this.#step.logBytes;
+  }
+
+  set logBytes(bytes: number) {
+    this.#step.logBytes = bytes;
+  }
+
   release(): void {
     this.#step.abilitiesUnderWay -= 1;
   }
@@ -1001,9 +1076,22 @@ function stopError(call: ActiveCall, why: "deadline" | "abort"): BackplaneError 
   });
 }
 
-function tooLarge(instance: PluginInstance): string {
+function tooLarge(instance: PluginInstance): BackplaneError {
   const what = `${instance.limits.messageBytes} bytes for one message`;
-  return errorForGuest(new BackplaneError("limit_exceeded", { plugin: instance.plugin, what }));
+  return new BackplaneError("limit_exceeded", { plugin: instance.plugin, what });
+}
+
+/** What a runner says of its faults is believed only in the words it has for them. */
+function parseFault(bytes: Uint8Array): FaultLabel {
+  const label = parseLabel<FaultLabel>(bytes, faultShape);
+  if (!faultKinds.includes(label.kind)) throw new ProtocolFault("a fault of an unknown kind");
+  if (!faultCodes.includes(label.code)) throw new ProtocolFault("a fault with an unknown code");
+  return label.kind === "uncaught" ? label : { ...label, reason: label.reason.slice(0, 300) };
+}
+
+/** As usage is packed: a u32. */
+function clamp(cpuMicros: number): number {
+  return Math.min(Math.max(0, cpuMicros), 0xffffffff);
 }
 
 /** A small body must not keep a whole read of the socket alive, nor show what else was in it. */
