@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import type { Deliveries } from "./bus/deliveries.ts";
 import type { Egress } from "./egress/egress.ts";
 import type { PluginRuntime } from "./runtimes/runtime.ts";
+import type { SealedBy } from "./secrets/vault.ts";
 import type { HubSettings } from "./settings.ts";
 import type { Store } from "./store/store.ts";
 
@@ -21,6 +22,8 @@ export interface DiagnoseOptions {
   runtime: PluginRuntime;
   egress: Egress;
   keyId: string;
+  /** Sealed secrets of all installations, by the key that sealed them. */
+  sealed(): Promise<Record<SealedBy, number>>;
   version: string;
 }
 
@@ -31,6 +34,7 @@ export async function diagnose({
   runtime,
   egress,
   keyId,
+  sealed,
   version,
 }: DiagnoseOptions): Promise<{ version: string; node: string; ok: boolean; findings: Finding[]; runners: unknown }> {
   const status = runtime.status();
@@ -54,6 +58,7 @@ export async function diagnose({
       state: "active",
       detail: `${keyId}, from ${settings.masterKey === undefined ? `the data folder ${settings.dataDir}` : "BACKPLANE_MASTER_KEY"}`,
     },
+    ...(database === undefined ? [await secretsFinding(sealed)] : []),
     {
       area: "key",
       name: "admin token",
@@ -103,6 +108,23 @@ const isolationSentence = {
   plugin: "every plugin runs alone in its runner process",
   shared: "plugins of all organisations share runner processes",
 } as const;
+
+async function secretsFinding(sealed: DiagnoseOptions["sealed"]): Promise<Finding> {
+  const finding = { area: "key", name: "sealed secrets" } as const;
+  const counts = await sealed().catch(() => undefined);
+  if (!counts) return { ...finding, state: "warning", detail: "could not be counted" };
+  const { current, former, unknown } = counts;
+  const faults = [
+    ...(former > 0
+      ? [`${former} still under an older key; they are sealed anew while the hub runs with both keys`]
+      : []),
+    ...(unknown > 0
+      ? [`${unknown} under a key this hub does not have; start with that key as well, or set them anew`]
+      : []),
+  ];
+  if (faults.length === 0) return { ...finding, state: "active", detail: `all ${current} under the current key` };
+  return { ...finding, state: "warning", detail: `${current} under the current key, ${faults.join(", ")}` };
+}
 
 function deliveryFinding(settings: HubSettings, deliveries: Deliveries): Finding {
   if (settings.natsUrl === undefined)

@@ -47,6 +47,7 @@ import { createNodeWatch } from "./jobs/node-watch.ts";
 import { createHealthMonitor } from "./lifecycle/health.ts";
 import { createHealthChecks } from "./lifecycle/health-checks.ts";
 import { createLifecycle } from "./lifecycle/lifecycle.ts";
+import { createSecretResealing } from "./lifecycle/reseal-secrets.ts";
 import { createArtifacts } from "./packages/artifacts.ts";
 import { createStackMapper } from "./packages/map-stack.ts";
 import { bundledOrganization, createPackages } from "./packages/packages.ts";
@@ -345,6 +346,18 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     },
     {},
   );
+  const resealing = createSecretResealing({ store, installations, audit, vault });
+  if (masterKeys.length > 1)
+    jobs.every(
+      "reseal secrets",
+      60 * 60 * 1000,
+      async (signal) => {
+        const secrets = await resealing.run(signal);
+        if (secrets > 0)
+          log.info({ secrets, key: vault.keyId }, "secrets were sealed anew with the current master key");
+      },
+      { atStart: true },
+    );
   jobs.every("lost executions", 30_000, async () => invoker.failLost((await nodes.list()).map((node) => node.id)), {
     atStart: true,
   });
@@ -424,7 +437,8 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       if (settings.publicUrl === undefined) publicUrl = url;
     },
     metrics: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
-    diagnose: () => diagnose({ settings, store, deliveries, runtime, egress, keyId: vault.keyId, version }),
+    diagnose: () =>
+      diagnose({ settings, store, deliveries, runtime, egress, keyId: vault.keyId, sealed: resealing.count, version }),
     close,
     [Symbol.asyncDispose]: () => close(),
   };

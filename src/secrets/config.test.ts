@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { BackplaneError } from "../errors/error.ts";
 import {
   type ConfigObject,
+  countSealed,
   MASK,
   maskConfig,
   migrateConfig,
@@ -190,6 +191,20 @@ test("rotation re-seals a whole config under the current key", async () => {
     sealConfig(fresh, { token: MASK }, sealed),
     (error) => error instanceof BackplaneError && error.code === "secret_unreadable",
   );
+});
+
+test("rotation leaves a secret that no key opens as it is and still re-seals the others", async () => {
+  const lost = (await sealConfig({ ...scope, vault: createVault({ masterKeys: [randomBytes(32)] }) }, full)).sealed;
+  const [former, current] = [randomBytes(32), randomBytes(32)];
+  const stored = (await sealConfig({ ...scope, vault: createVault({ masterKeys: [former] }) }, full)).sealed;
+  const vault = createVault({ masterKeys: [current, former] });
+  const all = countSealed(vault, stored).former;
+  assert.ok(all > 1);
+  const mixed = { ...stored, token: lost["token"] };
+  assert.deepEqual(countSealed(vault, mixed), { current: 0, former: all - 1, unknown: 1 });
+  const rotated = await rotateConfig({ ...scope, vault }, mixed);
+  assert.deepEqual(countSealed(vault, rotated), { current: all - 1, former: 0, unknown: 1 });
+  assert.deepEqual(rotated["token"], lost["token"]);
 });
 
 test("consent lists every secret field of a schema, recursive ones once", () => {

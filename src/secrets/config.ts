@@ -5,7 +5,7 @@
 import { isObject } from "../base/json.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
 import { findSecrets, listSecretFields, replaceAt, type SecretPlace } from "./secret-fields.ts";
-import type { Vault } from "./vault.ts";
+import type { SealedBy, Vault } from "./vault.ts";
 
 export const MASK = "********";
 const MAX_SECRET_BYTES = 65_536;
@@ -135,13 +135,26 @@ export async function rebindConfig(scope: ConfigScope, stored: ConfigObject): Pr
   });
 }
 
-/** Seals every stored secret with the current master key. Error: `secret_unreadable`. */
+/** Seals every stored secret with the current master key. One that no key opens stays as it is. */
 export async function rotateConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
-  return await mapSealed(
-    scope,
-    stored,
-    async (place, sealed) => await scope.vault.rotate(bindingOf(scope, place), sealed),
+  return await mapSealed(scope, stored, (place, sealed) =>
+    scope.vault.rotate(bindingOf(scope, place), sealed).catch((error: unknown) => {
+      if (error instanceof BackplaneError && error.code === "secret_unreadable") return sealed;
+      throw error;
+    }),
   );
+}
+
+/** How many sealed values there are by the key that sealed them, as far as the vault tells keys apart. */
+export function countSealed(vault: Pick<Vault, "sealedBy">, stored: unknown): Record<SealedBy, number> {
+  const counts: Record<SealedBy, number> = { current: 0, former: 0, unknown: 0 };
+  const visit = (value: unknown): void => {
+    const sealed = sealedIn(value);
+    if (sealed !== undefined) counts[vault.sealedBy(sealed)] += 1;
+    else if (typeof value === "object" && value !== null) Object.values(value).forEach(visit);
+  };
+  visit(stored);
+  return counts;
 }
 
 async function mapSealed(

@@ -26,6 +26,9 @@ export interface OpenedSecret extends SecretConsent {
   value: string;
 }
 
+/** By the key that seals now, by a former one that still opens, or by none of ours. */
+export type SealedBy = "current" | "former" | "unknown";
+
 export interface Vault {
   /** Id of the key that seals now. */
   readonly keyId: string;
@@ -34,6 +37,8 @@ export interface Vault {
   open(binding: SecretBinding, sealed: string): Promise<OpenedSecret>;
   /** The same value under the current key; unchanged when it is already. Error: `secret_unreadable`. */
   rotate(binding: SecretBinding, sealed: string): Promise<string>;
+  /** Read from the header alone; nothing is opened. */
+  sealedBy(sealed: string): SealedBy;
   /** Keyed hashes of `text`, the current key's first: names that nobody without a master key can make up. */
   mark(text: string): string[];
 }
@@ -66,6 +71,10 @@ export function createVault({ masterKeys }: VaultOptions): Vault {
       if (readHeader(sealed)?.["kid"] === current.id) return sealed;
       const { value, ...consent } = await open(binding, sealed);
       return await seal(binding, value, consent);
+    },
+    sealedBy(sealed) {
+      const kid = readHeader(sealed)?.["kid"];
+      return kid === current.id ? "current" : keys.some(({ id }) => id === kid) ? "former" : "unknown";
     },
     mark: (text) => keys.map(({ mark }) => createHmac("sha256", mark).update(text).digest("base64url").slice(0, 27)),
   };
