@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sql } from "kysely";
 import pg from "pg";
 import { createConsumers } from "../src/bus/consumers.ts";
 import { createDeliveries } from "../src/bus/deliveries.ts";
@@ -123,7 +124,13 @@ async function openSandboxed(driver: Driver, count: number, opened: AsyncDisposa
       .where("kind", "=", "subscription")
       .where("status", "=", "succeeded")
       .executeTakeFirstOrThrow();
-    return Number(rows);
+    const { rows: batches } = await sql<{
+      count: number;
+    }>`select coalesce(sum(count), 0)::int as count from execution_batches
+      where organization_id = ${organization} and keys = array['backplane.bench', 'subscription', 'order.*', 'succeeded']`.execute(
+      hub.store.db,
+    );
+    return Number(rows) + batches[0]!.count;
   };
   let before = 0;
   return async () => {

@@ -36,6 +36,7 @@ const idPattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
 /** Rows that no foreign key takes along. */
 const ownedTables = [
   "executions",
+  "execution_batches",
   "execution_logs",
   "events",
   "deliveries",

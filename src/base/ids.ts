@@ -30,6 +30,9 @@ export function lowestIdAt(ms: number): string {
   return `${time.slice(0, 8)}-${time.slice(8)}`;
 }
 
+/** 32 hex digits that begin with the time: 80 bits are random. */
+export const newOrderedHex = (): string => hexTime(Date.now()) + randomHex(10);
+
 /** When the id was made, or `undefined` when it is none of ours. */
 export function timeOfId(id: string): number | undefined {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-7/.test(id) ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : undefined;

@@ -4,6 +4,7 @@ import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
+import { deleteBatchesBefore, findInBatches, listFromBatches } from "./execution-batches.ts";
 import { type ExecutionRecord, type ExecutionStatus, endedStatuses, executionFromRow } from "./execution-record.ts";
 
 export const cancelChannel = "execution_cancel";
@@ -65,8 +66,9 @@ export function createExecutions({ store }: { store: Store }): Executions {
       .where("organization_id", "=", organization)
       .where("id", "=", id)
       .executeTakeFirst();
-    if (!row) throw new BackplaneError("not_found", { thing: "execution" });
-    return executionFromRow(row);
+    const record = row ? executionFromRow(row) : await findInBatches(store.db, organization, id);
+    if (!record) throw new BackplaneError("not_found", { thing: "execution" });
+    return record;
   };
 
   return {
@@ -81,16 +83,35 @@ export function createExecutions({ store }: { store: Store }): Executions {
       if (filter.parent !== undefined) query = query.where("parent_id", "=", filter.parent);
       if (filter.since !== undefined) query = query.where("created_at", ">=", filter.since);
       // Ids are UUIDv7: their order is the order of creation.
-      if (filter.cursor !== undefined) query = query.where("id", "<", String(decodeCursor(filter.cursor, 1)[0]));
+      const before = filter.cursor === undefined ? undefined : String(decodeCursor(filter.cursor, 1)[0]);
+      if (before !== undefined) query = query.where("id", "<", before);
       const rows = await query
         .orderBy("id", "desc")
         .limit(limit + 1)
         .execute();
-      const executions = rows.slice(0, limit).map(executionFromRow);
+      const found = new Map(rows.map((row) => [row.id, executionFromRow(row)]));
+      if (filter.status === undefined || endedStatuses.includes(filter.status)) {
+        const oldest = rows.length > limit ? rows.at(-1)!.id : undefined;
+        const { cursor: _, limit: __, ...conditions } = filter;
+        const batched = await listFromBatches(store.db, {
+          organization,
+          filter: {
+            ...conditions,
+            ...(before === undefined ? {} : { before }),
+            ...(oldest === undefined ? {} : { from: oldest }),
+          },
+          enough: limit + 1,
+        });
+        for (const record of batched) found.set(record.id, record);
+      }
+      const all = [...found.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
+      const executions = all.slice(0, limit);
       const last = executions.at(-1);
-      return { executions, nextCursor: rows.length > limit && last ? encodeCursor([last.id]) : null };
+      return { executions, nextCursor: all.length > limit && last ? encodeCursor([last.id]) : null };
     },
     async cancel(organization, id) {
+      const batched = await findInBatches(store.db, organization, id);
+      if (batched) throw hasEnded(batched);
       await store.transaction(async (tx) => {
         const row = await tx
           .selectFrom("executions")
@@ -102,9 +123,7 @@ export function createExecutions({ store }: { store: Store }): Executions {
         if (!row) throw new BackplaneError("not_found", { thing: "execution" });
         const record = executionFromRow(row);
         if (endedStatuses.includes(record.status)) {
-          throw new BackplaneError("conflict", {
-            reason: `The execution has ended already: it ${record.status === "cancelled" ? "was cancelled" : record.status}.`,
-          });
+          throw hasEnded(record);
         }
         const queued = record.status === "queued";
         await tx
@@ -162,10 +181,16 @@ export function createExecutions({ store }: { store: Store }): Executions {
         .where("status", "in", [...endedStatuses])
         .executeTakeFirst();
       const logs = await store.db.deleteFrom("execution_logs").where("at", "<", before).executeTakeFirst();
-      return Number(executions.numDeletedRows) + Number(logs.numDeletedRows);
+      const batched = await deleteBatchesBefore(store.db, before);
+      return Number(executions.numDeletedRows) + batched + Number(logs.numDeletedRows);
     },
   };
 }
+
+const hasEnded = ({ status }: ExecutionRecord): BackplaneError =>
+  new BackplaneError("conflict", {
+    reason: `The execution has ended already: it ${status === "cancelled" ? "was cancelled" : status}.`,
+  });
 
 /** Error: `invalid_cursor`. */
 function sequenceOf(cursor: string): number {

@@ -253,7 +253,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       }
     }
     record.result = result;
-    return finish({ record, installation: prepared.installation, resultBytes: outcome.result.byteLength });
+    return finish({ entry, installation: prepared.installation, resultBytes: outcome.result.byteLength });
   };
 
   const fail = async (
@@ -268,11 +268,12 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     record.error = { code: error.code, message: error.message };
     if (error.guestStack)
       record.error.stack = await options.mapStack(installation, error.guestStack).catch(() => error.guestStack!);
-    return finish({ record, error, installation, resultBytes: 0 });
+    return finish({ entry, error, installation, resultBytes: 0 });
   };
 
   /** The status changes here and not before, so that nothing half-ended is ever written. */
-  const finish = async ({ record, error, installation, resultBytes }: Finished): Promise<InvokeOutcome> => {
+  const finish = async ({ entry, error, installation, resultBytes }: Finished): Promise<InvokeOutcome> => {
+    const { record, visible } = entry;
     running.delete(record.id);
     record.status = !error ? "succeeded" : error.code === "cancelled" ? "cancelled" : "failed";
     record.endedAt = new Date();
@@ -282,6 +283,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       record.mode === "sync" && resultBytes > recordedBytes
         ? { ...record, result: { omitted: true, bytes: resultBytes } }
         : record,
+      { once: !visible },
     );
     options.onOutcome?.(installation, outcome);
     return outcome;
@@ -410,7 +412,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
 }
 
 interface Finished {
-  record: ExecutionRecord;
+  entry: Running;
   error?: BackplaneError;
   installation: Installation;
   resultBytes: number;

@@ -1,47 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asExecutionId, asInstallationId, asOrganizationId, asPluginId } from "../base/brands.ts";
-import { newId } from "../base/ids.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
 import { openTestStore } from "../store/test-store.ts";
-import type { ExecutionRecord } from "./execution-record.ts";
+import { record } from "./record-fixture.ts";
 import { createRecorder } from "./recorder.ts";
-
-function record(changes: Partial<ExecutionRecord> = {}): ExecutionRecord {
-  const now = new Date();
-  return {
-    organization: asOrganizationId("acme"),
-    id: asExecutionId(newId()),
-    plugin: asPluginId("acme.test"),
-    installation: asInstallationId("installation"),
-    version: "1.0.0",
-    kind: "function",
-    contribution: "hello",
-    mode: "sync",
-    status: "succeeded",
-    parameters: [{ who: "Ada" }],
-    result: { text: "Hello" },
-    error: null,
-    progress: undefined,
-    actor: "system",
-    parent: null,
-    traceId: "0af7651916cd43dd8448eb211c80319c",
-    spanId: "b7ad6b7169203331",
-    sessionId: null,
-    idempotent: false,
-    cancelRequested: false,
-    node: null,
-    cpuMs: 1,
-    wallMs: 2,
-    peakMemoryBytes: 3,
-    abilityCalls: {},
-    createdAt: now,
-    startedAt: now,
-    endedAt: now,
-    ...changes,
-  };
-}
 
 const rowsIn = async (store: Store): Promise<number> =>
   (await store.db.selectFrom("executions").select("id").execute()).length;

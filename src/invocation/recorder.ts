@@ -9,6 +9,7 @@ import type { ExecutionId, OrganizationId, PluginId } from "../base/brands.ts";
 import { sleep } from "../base/deferred.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
+import { insertBatches } from "./execution-batches.ts";
 import type { ExecutionRecord } from "./execution-record.ts";
 
 export interface LogLine {
@@ -22,8 +23,11 @@ export interface LogLine {
 }
 
 export interface Recorder {
-  /** Resolves when the record is committed. A later write of the same id replaces it, unless it had ended. */
-  write(record: ExecutionRecord): Promise<void>;
+  /**
+   * Resolves when the record is committed. A later write of the same id replaces it, unless it had ended. `once` promises
+   * that this is the only write of an ended record, which may then share a row with others (execution-batches.ts).
+   */
+  write(record: ExecutionRecord, options?: { once?: boolean }): Promise<void>;
   /** Written soon; never waited for. Beyond 20,000 waiting lines the oldest are dropped and counted. */
   log(line: LogLine): void;
   /** Resolves when everything given so far is committed. */
@@ -43,6 +47,7 @@ export interface RecorderOptions {
 
 interface Waiting {
   record: ExecutionRecord;
+  once: boolean;
   resolve: () => void;
   reject: (error: unknown) => void;
   /** Its caller hears `database_unavailable` then; performance.now(). */
@@ -78,8 +83,13 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
   const writeBatch = async (batch: Waiting[]): Promise<void> => {
     // One statement cannot touch a row twice: of several states of one execution only the last is written.
     const latest = new Map<string, ExecutionRecord>();
-    for (const { record } of batch) latest.set(`${record.organization}\0${record.id}`, record);
-    await upsertExecutions(store, node, [...latest.values()]);
+    const once: ExecutionRecord[] = [];
+    for (const entry of batch) {
+      if (entry.once) once.push(entry.record);
+      else latest.set(`${entry.record.organization}\0${entry.record.id}`, entry.record);
+    }
+    const rows = [...latest.values(), ...(await insertBatches(store, once))];
+    if (rows.length > 0) await upsertExecutions(store, node, rows);
     for (const entry of batch) entry.resolve();
   };
 
@@ -142,9 +152,9 @@ export function createRecorder({ store, node, batchSize = 1000, patienceMs = 10_
   };
 
   return {
-    write(record) {
+    write(record, { once = false } = {}) {
       return new Promise((resolve, reject) => {
-        waiting.push({ record, resolve, reject, patientUntil: performance.now() + patienceMs });
+        waiting.push({ record, once, resolve, reject, patientUntil: performance.now() + patienceMs });
         watchPatience();
         if (!flushing) kick().catch(reject);
       });

@@ -126,4 +126,16 @@ create table audit_log (
 create table hub_nodes (id text primary key, url text not null, started_at timestamptz not null default now(), heartbeat_at timestamptz not null default now());
 `,
   },
+  {
+    id: 2,
+    name: "execution batches",
+    sql: /* sql */ `
+create table execution_batches (
+  organization_id text collate "C" not null, last_id text collate "C" not null, first_id text collate "C" not null, count int not null,
+  keys text[] not null, traces bytea not null, records bytea not null,
+  primary key (organization_id, last_id)
+);
+alter table execution_batches alter column traces set storage external, alter column records set storage external;
+`,
+  },
 ];

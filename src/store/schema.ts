@@ -177,6 +177,15 @@ export interface Database {
     started_at: Optional<Date>;
     ended_at: Optional<Date>;
   };
+  execution_batches: {
+    organization_id: string;
+    last_id: string;
+    first_id: string;
+    count: number;
+    keys: string[];
+    traces: Uint8Array;
+    records: Uint8Array;
+  };
   execution_logs: {
     organization_id: string;
     plugin_id: string;

@@ -1,5 +1,5 @@
 /** Trace context after W3C Trace Context level 1: what ties a webhook to the events, calls and data changes it leads to. */
-import { newId } from "../base/ids.ts";
+import { newOrderedHex } from "../base/ids.ts";
 import { randomHex } from "../base/random.ts";
 
 /** One span's place in a trace. */
@@ -14,9 +14,9 @@ export interface Trace {
   sampled?: boolean;
 }
 
-/** A new trace with its first span. Trace ids begin with the time, so that new entries of an index lie together; 62 bits are random. */
+/** A new trace with its first span. Trace ids begin with the time, so that new entries of an index lie together; 80 bits are random. */
 export function newTrace(): Trace {
-  return { traceId: newId().replaceAll("-", ""), spanId: newSpanId(), sampled: true };
+  return { traceId: newOrderedHex(), spanId: newSpanId(), sampled: true };
 }
 
 /** A new span of the same trace, below the given one. */
