@@ -41,7 +41,10 @@ test("whoever made a change reads it once it is committed, even when another cal
   for (const status of ["active", "disabled", "active", "disabled"] as const) {
     let reading = true;
     const reader = (async () => {
-      while (reading) await installations.find(organization, plugin);
+      while (reading) {
+        await installations.find(organization, plugin);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     })();
     await store.transaction(async (tx) => {
       await installations.update(tx, await installations.lock(tx, organization, plugin), { status });

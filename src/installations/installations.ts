@@ -19,7 +19,8 @@ import { json } from "../store/json.ts";
 import type { Database } from "../store/schema.ts";
 import type { Db, Store, Tx } from "../store/store.ts";
 
-export type InstallationStatus = "pending_config" | "active" | "disabled" | "quarantined";
+export const installationStatuses = ["pending_config", "active", "disabled", "quarantined"] as const;
+export type InstallationStatus = (typeof installationStatuses)[number];
 export type Health = "healthy" | "degraded" | "unhealthy" | "unknown";
 
 export interface Installation {
@@ -94,6 +95,8 @@ export interface Installations extends AsyncDisposable {
   list(organization: OrganizationId, options: ListInstallations): Promise<Installation[]>;
   /** All active ones of all organisations, for start-up and sweeps. */
   listActive(): Promise<Installation[]>;
+  /** Over all organisations; statuses without any are missing. */
+  countByStatus(): Promise<Partial<Record<InstallationStatus, number>>>;
   /** The row under lock until `tx` ends, so that changes of one plugin follow each other. Error: `not_found`. */
   lock(tx: Tx, organization: OrganizationId, plugin: PluginId): Promise<Installation>;
   /** Error: `already_installed`. */
@@ -174,6 +177,14 @@ export async function createInstallations({ store }: InstallationsOptions): Prom
     async listActive() {
       const rows = await store.db.selectFrom("installations").selectAll().where("status", "=", "active").execute();
       return rows.map(fromRow);
+    },
+    async countByStatus() {
+      const rows = await store.db
+        .selectFrom("installations")
+        .select((eb) => ["status", eb.fn.countAll<number | string>().as("count")])
+        .groupBy("status")
+        .execute();
+      return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]));
     },
     async lock(tx, organization, plugin) {
       const row = await tx

@@ -90,8 +90,17 @@ function send(reply: FastifyReply, route: RouteSpec, result: unknown): FastifyRe
   return reply.code(route.success.status).send(result);
 }
 
+/** No identifier, name or cursor has U+0000, and no text column can hold it; data in bodies may. Error: `invalid_input`. */
+function refuseNul(values: Record<string, unknown>): void {
+  const errors = Object.entries(values)
+    .filter(([, value]) => String(value).includes("\0"))
+    .map(([path]) => ({ path, message: "must not contain U+0000" }));
+  if (errors.length > 0) throw new BackplaneError("invalid_input", {}, { errors });
+}
+
 /** Error: `invalid_input` with every fault. */
 function check(schema: z.ZodType, value: unknown, place: "params" | "query" | "body"): unknown {
+  if (place !== "body") refuseNul(value as Record<string, unknown>);
   const parsed = schema.safeParse(value === undefined && place === "body" ? {} : value);
   if (parsed.success) return parsed.data;
   const errors: FieldError[] = parsed.error.issues.flatMap((issue) =>

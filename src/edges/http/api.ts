@@ -11,12 +11,14 @@ import { organizationRoutes } from "./routes/organizations.ts";
 import { packageRoutes } from "./routes/packages.ts";
 import { pluginRoutes } from "./routes/plugins.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
-import { createHttpServer } from "./server.ts";
+import { createHttpServer, type HttpServerOptions } from "./server.ts";
 import type { HttpServices } from "./services.ts";
 
 export interface ApiOptions {
   version: string;
   requestsPerSecond: number;
+  trustProxy?: HttpServerOptions["trustProxy"];
+  observe?: HttpServerOptions["observe"];
   stopping: AbortSignal;
   log: { error(details: object, message: string): void };
 }
@@ -46,7 +48,7 @@ export function apiRoutes(
 
 export async function createApi(
   services: HttpServices,
-  { version, requestsPerSecond, stopping, log }: ApiOptions,
+  { version, requestsPerSecond, trustProxy, observe, stopping, log }: ApiOptions,
 ): Promise<FastifyInstance> {
   return createHttpServer({
     routes: apiRoutes(services, { version, stopping }),
@@ -54,6 +56,8 @@ export async function createApi(
     version,
     requestsPerSecond,
     stopping,
+    ...(trustProxy === undefined ? {} : { trustProxy }),
+    ...(observe ? { observe } : {}),
     onError: (error, context) => log.error({ err: error, ...context }, "a request failed"),
   });
 }

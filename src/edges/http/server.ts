@@ -24,10 +24,14 @@ export interface HttpServerOptions {
   version: string;
   /** Requests per second and caller. @default 1000 */
   requestsPerSecond?: number;
+  /** Proxies whose `x-forwarded-*` headers count: how many hops, or their addresses. @default none */
+  trustProxy?: number | string;
   /** Bytes of a JSON body. @default 4194304 */
   bodyLimit?: number;
   /** Aborts when the hub begins to close: new requests get 503. */
   stopping?: AbortSignal;
+  /** Told of every answered request; `route` is the pattern, `(none)` where no route matched. */
+  observe?(answered: { method: string; route: string; status: number; ms: number }): void;
   onError?(error: unknown, context: { method: string; url: string; traceId: string }): void;
 }
 
@@ -57,6 +61,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   const app = Fastify({
     logger: false,
     bodyLimit,
+    trustProxy: options.trustProxy ?? false,
     routerOptions: { maxParamLength: 400 },
     // Requests under way are answered at close; new ones are refused by the first hook.
     return503OnClosing: false,
@@ -67,6 +72,12 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
     clientErrorHandler: (error, socket) => answerClientError(error, socket),
   });
   setProblems(app, answerProblem);
+  const { observe } = options;
+  if (observe)
+    app.addHook("onResponse", async (request, reply) => {
+      const { method, routeOptions } = request;
+      observe({ method, route: routeOptions.url ?? "(none)", status: reply.statusCode, ms: reply.elapsedTime });
+    });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, async (_request: FastifyRequest, body: Buffer) =>
     body.byteLength === 0 ? undefined : parseJson(body, bodyLimit),
