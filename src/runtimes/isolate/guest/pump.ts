@@ -22,6 +22,7 @@ import {
   split,
   stringify,
 } from "./primordials.ts";
+import { AbortController } from "./web/abort.ts";
 
 /** What trusted guest code (web APIs, `ctx`) may use. One per call, and one for the global scope. */
 export interface GuestHost {
@@ -243,8 +244,7 @@ export function createPump(
       configurable: true,
       get: () => {
         if (call.controller === undefined) {
-          const Controller = scope["AbortController"] as new () => NonNullable<GuestCall["controller"]>;
-          call.controller = new Controller();
+          call.controller = new AbortController();
           if (call.cancelled) call.controller.abort();
         }
         return call.controller.signal;

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface GuestPrelude {
@@ -35,6 +36,8 @@ export async function buildGuestPrelude(entry: string): Promise<string> {
   const { build } = await import("esbuild");
   const result = await build({
     entryPoints: [entry],
+    // A plugin may delete its globals; the prelude's are taken before.
+    inject: [join(dirname(entry), "globals.ts")],
     bundle: true,
     write: false,
     format: "iife",

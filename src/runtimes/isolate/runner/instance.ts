@@ -265,9 +265,10 @@ export class Instance implements EntryJob {
 
   /** The bundle does not compile, or threw while it ran. */
   #loadFailed(call: number, error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = withoutEngine(error instanceof Error ? error.message : String(error));
     // Below the boundary the engine adds our own frames: they are nobody's business.
-    const stack = error instanceof Error ? (error.stack ?? "").split("\n    at (<isolated-vm boundary>)")[0]! : "";
+    const full = error instanceof Error ? withoutEngine(error.stack ?? "") : "";
+    const stack = full.split("\n    at (<isolated-vm boundary>)")[0]!;
     const body = JSON.stringify({
       name: error instanceof Error ? error.name.slice(0, 100) : "Error",
       message: message.slice(0, 4000),
@@ -609,6 +610,11 @@ function blame(calls: readonly LiveCall[]): Pick<FaultLabel, "calls" | "cpuMicro
     cpuMicros: named.map((call) => Math.round(call.cpuMs * 1000)),
     urgent: false,
   };
+}
+
+/** The engine says where an error began; when that is nowhere in the bundle it names itself. */
+function withoutEngine(text: string): string {
+  return text.replaceAll(/ \[<isolated-vm>:\d+:\d+\]/g, "");
 }
 
 function isDisposed(error: unknown): boolean {

@@ -31,7 +31,7 @@ export function createCryptoFace(given: Record<string, true>, call: Call): objec
   }
   if (given["crypto.timingSafeEqual"]) {
     face["timingSafeEqual"] = async (a: unknown, b: unknown) =>
-      call("crypto.timingSafeEqual", [textOrWire(a, "The first value"), textOrWire(b, "The second value")]);
+      await call("crypto.timingSafeEqual", [textOrWire(a, "The first value"), textOrWire(b, "The second value")]);
   }
   if (given["crypto.subtle"]) {
     // Made when it is first asked for: most calls never do, and it is the dearest face.

@@ -40,23 +40,22 @@ export function buildContext(environment: GuestEnvironment, host: GuestHost, exe
     execution: createExecution(execution, send),
   };
   if (given["events.emit"]) {
-    context["emitEvent"] = async (type: string, data?: unknown, options?: object) =>
+    context["emitEvent"] = (type: string, data?: unknown, options?: object) =>
       call("events.emit", options === undefined ? [type, data] : [type, data, options]);
   }
   add(context, "data", {
     query:
       given["data.query"] &&
-      (async (entity: string, filter: object = {}, options?: object) =>
+      ((entity: string, filter: object = {}, options?: object) =>
         call("data.query", options === undefined ? [entity, filter] : [entity, filter, options])),
-    getById: given["data.getById"] && (async (entity: string, id: string) => call("data.getById", [entity, id])),
-    upsert: given["data.upsert"] && (async (entity: string, items: unknown) => call("data.upsert", [entity, items])),
+    getById: given["data.getById"] && ((entity: string, id: string) => call("data.getById", [entity, id])),
+    upsert: given["data.upsert"] && ((entity: string, items: unknown) => call("data.upsert", [entity, items])),
   });
   if (given["http.fetch"]) context["http"] = createHttpFace(call);
   add(context, "plugins", {
     call:
       given["plugins.call"] &&
-      (async (plugin: string, name: string, parameters: object = {}) =>
-        call("plugins.call", [plugin, name, parameters])),
+      ((plugin: string, name: string, parameters: object = {}) => call("plugins.call", [plugin, name, parameters])),
   });
   add(context, "storage", createStorageFace(given, call));
   context["crypto"] = createCryptoFace(given, call);

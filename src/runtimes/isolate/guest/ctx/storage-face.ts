@@ -18,9 +18,7 @@ export function createStorageFace(given: Record<string, true>, call: Call): Reco
         const contentType = options?.contentType ?? (isBlob(content) && content.type !== "" ? content.type : undefined);
         await call("storage.put", contentType === undefined ? [path, wire] : [path, wire, { contentType }]);
       }),
-    delete: given["storage.delete"] && (async (path: string) => call("storage.delete", [path])),
-    list:
-      given["storage.list"] &&
-      (async (options?: object) => call("storage.list", options === undefined ? [] : [options])),
+    delete: given["storage.delete"] && ((path: string) => call("storage.delete", [path])),
+    list: given["storage.list"] && ((options?: object) => call("storage.list", options === undefined ? [] : [options])),
   };
 }

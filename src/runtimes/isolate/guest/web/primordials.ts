@@ -23,11 +23,21 @@ export const { fromCharCode } = String;
 export const { isView } = ArrayBuffer;
 export const { min, max, floor } = Math;
 
-export const promiseThen = uncurry<
-  Promise<unknown>,
-  [((value: unknown) => unknown) | undefined, ((reason: unknown) => unknown)?],
-  Promise<unknown>
->(Promise.prototype.then);
+/** `promise.then(done, fail)`. Waits by `await`, which asks neither a replaced `then` nor a replaced species. */
+export async function promiseThen(
+  promise: Promise<unknown>,
+  done: ((value: unknown) => unknown) | undefined,
+  fail?: (reason: unknown) => unknown,
+): Promise<unknown> {
+  let value: unknown;
+  try {
+    value = await promise;
+  } catch (reason) {
+    if (fail === undefined) throw reason;
+    return fail(reason);
+  }
+  return done === undefined ? value : done(value);
+}
 export const resolved: Promise<void> = Promise.resolve();
 
 /** Sets `enumerable: false` properties, as the web's globals have them; functions get the property's name. */

@@ -29,6 +29,7 @@ const entry = /* ts */ `
 export async function bundleGuest(): Promise<string> {
   const result = await build({
     stdin: { contents: entry, resolveDir: fileURLToPath(new URL("..", import.meta.url)), loader: "ts" },
+    inject: [fileURLToPath(new URL("../globals.ts", import.meta.url))],
     bundle: true,
     write: false,
     format: "iife",
