@@ -19,6 +19,8 @@ export interface Hub extends HttpServices, AsyncDisposable {
   /** Aborts when the hub begins to close. */
   readonly stopping: AbortSignal;
   setPublicUrl(url: string): void;
+  /** Counts an answered request. */
+  observeRequest(answered: { method: string; route: string; status: number; ms: number }): void;
   /** Finishes what runs within `drainMs`, then lets everything go. */
   close(options?: { drainMs?: number }): Promise<void>;
 }

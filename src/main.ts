@@ -37,7 +37,7 @@ import { createPlatformWith, platformRuntimeWith } from "./embed/platform.ts";
 import { createEntities } from "./entities/entities.ts";
 import { BackplaneError } from "./errors/error.ts";
 import type { Hub } from "./hub.ts";
-import { createInstallations, type Installation } from "./installations/installations.ts";
+import { createInstallations, type Installation, installationStatuses } from "./installations/installations.ts";
 import { createExecutions } from "./invocation/executions.ts";
 import { createInstances } from "./invocation/instances.ts";
 import { createInvoker, type InvokeOutcome } from "./invocation/invoker.ts";
@@ -130,7 +130,10 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   const audit = createAudit({ store });
   const access = createAccess({ store, audit, adminToken: adminToken.token, log });
   opened.use(access);
-  const eventLog = createEventLog({ store });
+  const eventLog = createEventLog({
+    store,
+    onPublished: ({ accepted }) => metrics.eventsPublished.inc({ outcome: accepted ? "accepted" : "duplicate" }),
+  });
   const consumers = createConsumers({ store });
   const sequencer = createSequencer({ store, log });
   const deliveries = createDeliveries({
@@ -138,6 +141,10 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     nodeId,
     log,
     natsUrl: settings.natsUrl,
+    observe({ kind, outcome, attempt, waitedMs }) {
+      metrics.deliveries.inc({ kind, outcome });
+      if (attempt === 1) metrics.deliveryDelay.observe(waitedMs / 1000);
+    },
     ...(settings.natsStream === undefined ? {} : { stream: settings.natsStream }),
   });
   const jobs = createJobs({ store, log });
@@ -373,6 +380,14 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       metrics.runners.set({ role }, status.runners.filter((runner) => runner.role === role).length);
     metrics.executionsRunning.set(invoker.running);
   });
+  metrics.onScrape(async () => {
+    metrics.storeUp.set(0);
+    const [counts, { pending, dead }] = await Promise.all([installations.countByStatus(), deliveries.backlog()]);
+    metrics.storeUp.set(1);
+    for (const status of installationStatuses) metrics.installations.set({ status }, counts[status] ?? 0);
+    metrics.deliveriesPending.set(pending);
+    metrics.deadLetters.set(dead);
+  });
 
   if (settings.pluginsDir !== null) {
     const dir = settings.pluginsDir ?? join(root, "plugins");
@@ -436,6 +451,10 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     setPublicUrl(url) {
       if (settings.publicUrl === undefined) publicUrl = url;
     },
+    observeRequest({ method, route, status, ms }) {
+      metrics.httpRequests.inc({ method, route, status: String(status) });
+      metrics.httpDuration.observe({ method, route }, ms / 1000);
+    },
     metrics: async () => ({ contentType: metrics.contentType, body: await metrics.render() }),
     diagnose: () =>
       diagnose({ settings, store, deliveries, runtime, egress, keyId: vault.keyId, sealed: resealing.count, version }),
@@ -463,6 +482,8 @@ export async function startHub(
     const app = await createApi(hub, {
       version,
       requestsPerSecond: hub.settings.requestsPerSecond,
+      ...(hub.settings.trustProxy === undefined ? {} : { trustProxy: hub.settings.trustProxy }),
+      observe: (answered) => hub.observeRequest(answered),
       log: hub.log,
       stopping: hub.stopping,
     });

@@ -1,6 +1,7 @@
 /** The hub's settings from the environment, as CONTRACT names them; all faults are reported at once. */
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { BackplaneError } from "./errors/error.ts";
 import type { IsolationMode } from "./policy/isolation-group.ts";
@@ -29,6 +30,8 @@ export interface HubSettings {
   logLevel: "debug" | "info" | "warn" | "error" | "silent";
   /** Requests per second and caller. */
   requestsPerSecond: number;
+  /** Hops, or addresses and ranges separated by commas; `undefined`: no proxy is believed. */
+  trustProxy?: number | string;
   /** Folder of bundled plugins; `null`: none. */
   pluginsDir?: string | null;
 }
@@ -99,6 +102,15 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
     if (/^https?:\/\//.test(publicUrl) && URL.canParse(publicUrl)) settings.publicUrl = publicUrl.replace(/\/+$/, "");
     else faults.push(`BACKPLANE_PUBLIC_URL must be an http or https address, not '${publicUrl}'`);
   }
+  const proxy = value("BACKPLANE_TRUST_PROXY");
+  if (proxy !== undefined) {
+    const trusted = parseTrustProxy(proxy);
+    if (trusted !== undefined) settings.trustProxy = trusted;
+    else
+      faults.push(
+        `BACKPLANE_TRUST_PROXY must be a number of hops from 1 to 10, or addresses and ranges separated by commas, not '${proxy}'`,
+      );
+  }
   if (settings.adminToken !== undefined && settings.adminToken.length < 16)
     faults.push("BACKPLANE_ADMIN_TOKEN must have at least 16 characters");
   if (settings.databaseUrl !== undefined && settings.masterKey === undefined) {
@@ -108,6 +120,23 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   }
   if (faults.length > 0) throw new BackplaneError("invalid_settings", { reason: faults.join("; ") });
   return settings;
+}
+
+/** Names of ranges, as the web framework knows them. */
+const namedRanges = ["loopback", "linklocal", "uniquelocal"];
+
+function parseTrustProxy(text: string): number | string | undefined {
+  if (/^\d+$/.test(text)) return Number(text) >= 1 && Number(text) <= 10 ? Number(text) : undefined;
+  const parts = text.split(",").map((part) => part.trim());
+  const known = parts.every((part) => {
+    const [address = "", bits] = part.split("/", 2);
+    const version = isIP(address);
+    if (version === 0) return namedRanges.includes(part);
+    return (
+      bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (version === 4 ? 32 : 128))
+    );
+  });
+  return known ? parts.join(",") : undefined;
 }
 
 export interface AdminToken {

@@ -10,7 +10,7 @@ import { type BusLog, silentLog } from "./bus-log.ts";
 import { cleanBus, type RetentionOptions } from "./bus-retention.ts";
 import { createDeadLetters, type DeadLetters } from "./dead-letters.ts";
 import type { DeliveryHandler, DeliveryInput, DeliveryKind, DeliveryRef } from "./delivery.ts";
-import { createDeliveryRunner, type HandlerOptions } from "./delivery-runner.ts";
+import { createDeliveryRunner, type DeliveryTry, type HandlerOptions } from "./delivery-runner.ts";
 import { insertDeliveries, lapseLeases } from "./delivery-sql.ts";
 import { DeliveryWorker, type WorkerLimits } from "./delivery-worker.ts";
 import { isStorableText } from "./event-record.ts";
@@ -39,6 +39,8 @@ export interface Deliveries {
   readonly deadLetters: DeadLetters;
   replay(options: ReplayOptions): Promise<number>;
   lag(organization: string): Promise<ConsumerLag[]>;
+  /** Over all organisations. */
+  backlog(): Promise<{ pending: number; dead: number }>;
   /** A job's work: removes what retention says. */
   clean(options?: RetentionOptions): Promise<{ deliveries: number; events: number }>;
   /** Hands out again at once what a lost node held. */
@@ -56,6 +58,8 @@ export interface DeliveriesOptions {
   /** Hubs that share a database share a stream. @default "backplane" */
   stream?: string;
   limits?: Partial<WorkerLimits>;
+  /** Told how each try ended; for metrics. */
+  observe?(tried: DeliveryTry): void;
 }
 
 /** They are columns of indexes, whose rows the database limits. */
@@ -79,9 +83,10 @@ export function createDeliveries({
   natsUrl,
   stream = "backplane",
   limits,
+  observe,
 }: DeliveriesOptions): Deliveries {
   const workerLimits = { ...defaultLimits, ...limits };
-  const runner = createDeliveryRunner({ log });
+  const runner = createDeliveryRunner({ log, ...(observe ? { observe } : {}) });
   const relay =
     natsUrl === undefined
       ? undefined
@@ -137,6 +142,7 @@ export function createDeliveries({
     deadLetters: createDeadLetters({ store }),
     replay: (options) => replayEvents(store, options),
     lag: (organization) => readLag(store, organization),
+    backlog: () => readBacklog(store),
     clean: (options) => cleanBus(store, options),
     async nodeLost(lost) {
       const consumers = await lapseLeases(store, lost);
@@ -170,4 +176,13 @@ async function readLag(store: Store, organization: string): Promise<ConsumerLag[
     store.db,
   );
   return rows;
+}
+
+async function readBacklog(store: Store): Promise<{ pending: number; dead: number }> {
+  const { rows } = await sql<{ state: "pending" | "dead"; count: number }>`
+    select state, count(*)::int as count from deliveries where state in ('pending', 'dead') group by state`.execute(
+    store.db,
+  );
+  const of = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
+  return { pending: of("pending"), dead: of("dead") };
 }

@@ -17,6 +17,19 @@ export interface HandlerOptions {
   keepDone?: boolean;
 }
 
+export interface DeliveryTry {
+  kind: DeliveryKind;
+  outcome: "done" | "retry" | "dead";
+  attempt: number;
+  /** From enqueued to the beginning of this try. */
+  waitedMs: number;
+}
+
+export interface DeliveryRunnerOptions {
+  log: BusLog;
+  observe?(tried: DeliveryTry): void;
+}
+
 export interface DeliveryRunner {
   handle(kind: DeliveryKind, handler: DeliveryHandler, options?: HandlerOptions): void;
   kinds(): DeliveryKind[];
@@ -32,7 +45,7 @@ interface Registration extends HandlerOptions {
 
 const noHandlerMs = 5000;
 
-export function createDeliveryRunner({ log }: { log: BusLog }): DeliveryRunner {
+export function createDeliveryRunner({ log, observe }: DeliveryRunnerOptions): DeliveryRunner {
   const registrations: Registration[] = [];
 
   function find(consumer: string, kind: DeliveryKind | undefined): Registration | undefined {
@@ -79,6 +92,18 @@ export function createDeliveryRunner({ log }: { log: BusLog }): DeliveryRunner {
     }
   }
 
+  async function observed(item: Item): Promise<Settlement | undefined> {
+    const { kind, attempts: attempt } = item;
+    const waitedMs = Math.max(0, Date.now() - item.createdAt.getTime());
+    const settlement = await run(item);
+    // What was given back or is somebody else's now was no try.
+    if (settlement && settlement.outcome !== "release") {
+      const outcome = settlement.outcome === "drop" ? "done" : settlement.outcome;
+      observe!({ kind, outcome, attempt, waitedMs });
+    }
+    return settlement;
+  }
+
   return {
     handle(kind, handler, options = {}) {
       registrations.push({ kind, handler, ...options });
@@ -86,7 +111,7 @@ export function createDeliveryRunner({ log }: { log: BusLog }): DeliveryRunner {
     },
     kinds: () => [...new Set(registrations.map((r) => r.kind))],
     concurrency: (consumer, kind) => find(consumer, kind)?.concurrency,
-    run,
+    run: observe ? observed : run,
   };
 }
 

@@ -71,9 +71,11 @@ export interface EventLog {
 export interface EventLogOptions {
   store: Store;
   limits?: Partial<EventLimits>;
+  /** Told of every event given to the log; for metrics. */
+  onPublished?(result: PublishResult): void;
 }
 
-export function createEventLog({ store, limits }: EventLogOptions): EventLog {
+export function createEventLog({ store, limits, onPublished }: EventLogOptions): EventLog {
   const eventLimits: EventLimits = { maxDataBytes: 512 * 1024, maxDepth: 32, ...limits };
 
   async function publishAll(tx: Tx, inputs: readonly EventInput[]): Promise<PublishResult[]> {
@@ -86,7 +88,9 @@ export function createEventLog({ store, limits }: EventLogOptions): EventLog {
     }
     if (accepted.size > 0) await store.notify(tx, newEventsChannel, "");
     // Within one call only the first of equal ids is the accepted one.
-    return events.map(({ organization, id }) => ({ id, accepted: accepted.delete(`${organization}\n${id}`) }));
+    const results = events.map(({ organization, id }) => ({ id, accepted: accepted.delete(`${organization}\n${id}`) }));
+    if (onPublished) results.forEach(onPublished);
+    return results;
   }
 
   async function query({ organization, type, after, limit = 50 }: EventQuery): Promise<EventPage> {

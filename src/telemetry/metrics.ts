@@ -62,17 +62,22 @@ export function createMetrics({ defaults = true }: MetricsOptions = {}) {
     runnersLost: gauge("runners_lost", "Runner processes lost since the hub started."),
     instances: gauge("instances", "Installations loaded in a runner."),
     faults: counter("runtime_faults_total", "Faults of plugin code that the runtime acted on.", ["kind", "code"]),
-    coldStarts: counter("cold_starts_total", "Calls that had to load their plugin first."),
 
-    eventsPublished: counter("events_published_total", "Events accepted.", ["outcome"]),
-    deliveries: counter("deliveries_total", "Deliveries settled: done, retried or dead.", ["kind", "outcome"]),
-    deliveryDelay: histogram("delivery_delay_seconds", "Time from due to claimed."),
+    eventsPublished: counter(
+      "events_published_total",
+      "Events given to the log: accepted, or a duplicate of one that is there.",
+      ["outcome"],
+    ),
+    deliveries: counter("deliveries_total", "Tries of deliveries that ended: done, retry or dead.", [
+      "kind",
+      "outcome",
+    ]),
+    deliveryDelay: histogram("delivery_delay_seconds", "Time from enqueued to the first try."),
     deliveriesPending: gauge("deliveries_pending", "Deliveries waiting."),
     deadLetters: gauge("dead_letters", "Deliveries given up."),
 
     installations: gauge("installations", "Installations by status.", ["status"]),
     storeUp: gauge("store_up", "1 while the database answers."),
-    storeDuration: histogram("store_transaction_duration_seconds", "Time of database transactions."),
   };
 }
 

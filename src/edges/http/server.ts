@@ -61,7 +61,7 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   const app = Fastify({
     logger: false,
     bodyLimit,
-    trustProxy: options.trustProxy ?? false,
+    trustProxy: trusted(options.trustProxy),
     routerOptions: { maxParamLength: 400 },
     // Requests under way are answered at close; new ones are refused by the first hook.
     return503OnClosing: false,
@@ -113,6 +113,11 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Fast
   });
   for (const route of options.routes) addRoute(app, route, tools);
   return app;
+}
+
+/** Hop 0 is the connection itself: with one hop trusted, the last address that was added to the header counts. */
+function trusted(proxy: HttpServerOptions["trustProxy"]): string | false | ((address: string, hop: number) => boolean) {
+  return typeof proxy === "number" ? (_address, hop) => hop < proxy : (proxy ?? false);
 }
 
 /** The one hook that lets anybody in. It runs before the body is read: a stranger's bytes are not worth parsing. */
