@@ -288,12 +288,14 @@ export class DeliveryWorker {
       const lane = this.#claimable.take();
       if (!lane) break;
       const held = relayed ? 0 : lane.held;
-      // Claim again only when half is used up, so that a claim is worth its statement.
-      if (held > lane.appetite / 2) {
+      // Claim again only when half is used up, so that a claim is worth its statement. Items that run do not count while
+      // slots are free: long ones must not keep what waits behind them from the slots beside them.
+      const ahead = relayed || lane.running >= lane.concurrency ? held : held - lane.running;
+      if (ahead > lane.appetite / 2) {
         waiting.push(lane);
         continue;
       }
-      const cap = Math.min(left, share, lane.appetite - held);
+      const cap = Math.max(1, Math.min(left, share, lane.appetite - held));
       left -= cap;
       turns.push({
         lane,

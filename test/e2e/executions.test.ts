@@ -96,6 +96,17 @@ test("a sync call ends when its caller goes away", async () => {
   await until(() => hub.hub.invoker.running === 0, 3_000);
 });
 
+test("long jobs leave the free slots beside them to others", async () => {
+  const long: string[] = [];
+  for (let n = 0; n < 12; n += 1) {
+    long.push(await enqueue(hub, "hang"));
+    await until(async () => (await read(hub, long[n]!)).status === "running", 5_000);
+  }
+  assert.equal((await ended(hub, await enqueue(hub, "echo"), 5_000)).status, "succeeded");
+  for (const id of long) await cancel(hub, id);
+  for (const id of long) assert.equal((await ended(hub, id)).status, "cancelled");
+});
+
 test("queued jobs are cancelled without ever running", async () => {
   const blockers = await Promise.all(Array.from({ length: 16 }, () => enqueue(hub, "hang")));
   await until(async () => (await read(hub, blockers[15]!)).status === "running");
