@@ -12,7 +12,7 @@ export interface IsolateRuntimeOptions {
   callbacks: RuntimeCallbacks;
   /** Folder for warm code caches. Without it they live in memory only. */
   cacheDir?: string | undefined;
-  /** Runner processes at once, the one in reserve not counted. @default 16 */
+  /** Runner processes at once, the one in reserve not counted. @default one for each 256 MB of memory, at least 16 */
   maxRunners?: number;
   /** Runners one isolation group may spread over. @default 1 */
   runnersPerGroup?: number;
@@ -22,7 +22,7 @@ export interface IsolateRuntimeOptions {
   idleInstanceMs?: number;
   /** A runner without calls for so long is ended. @default 900000 */
   idleRunnerMs?: number;
-  /** A runner above this is ended at once. @default 2048 */
+  /** A runner near this lets idle isolates go; one that grows above it is ended at once. @default 2048 */
   residentLimitMb?: number;
   /** All runners together; above it the longest idle isolates are let go. @default half of the machine's memory */
   memoryBudgetMb?: number;
@@ -66,7 +66,7 @@ export function createIsolateRuntime(options: IsolateRuntimeOptions): PluginRunt
         maxEntries: options.maxEntries ?? availableParallelism() + 1,
         stallMs,
       },
-      maxRunners: options.maxRunners ?? 16,
+      maxRunners: options.maxRunners ?? Math.max(16, Math.floor(totalmem() / (256 * 1024 * 1024))),
       runnersPerGroup: options.runnersPerGroup ?? 1,
       standby: options.standby ?? true,
       idleRunnerMs: options.idleRunnerMs ?? 900_000,

@@ -64,6 +64,11 @@ const leaveWithinMs = 2000;
 const poisonedWithinMs = 1000;
 const stopHandlerMs = 2000;
 const watchEveryMs = 50;
+/** From this part of its limit on a runner lets idle isolates go, some at a time. */
+const trimAbove = 0.75;
+const trimEveryMs = 200;
+/** What an instance may add while it loads before that counts as growth. */
+const loadedMb = 16;
 const suspectMs = 60_000;
 /** Loading may cost more CPU than a call. */
 const loadCpuMs = 2000;
@@ -367,8 +372,9 @@ export class IsolateRuntime implements PluginRuntime {
     for (const call of hosted.queue) call.cold = true;
     this.#start(hosted).catch((error: unknown) => {
       hosted.starting = false;
-      const known = error instanceof BackplaneError ? error : unavailable(hosted.instance, reasonOf(error));
-      this.#loadFailed(hosted, known);
+      // That there is no runner is not the plugin's doing: its next call may try again at once.
+      if (error instanceof BackplaneError) this.#loadFailed(hosted, error);
+      else this.#failQueue(hosted, unavailable(hosted.instance, reasonOf(error)));
     });
   }
 
@@ -898,15 +904,40 @@ export class IsolateRuntime implements PluginRuntime {
         link.lastUsed = now;
         this.#checkHealth(link, now);
       }
-      if ((calls > 0 || link.leaving || this.#looks % 20 === 0) && link.measure() > this.#parts.residentLimitBytes) {
-        link.crashed = true;
-        link.kill(`it used ${Math.round(link.resident / 1024 / 1024)} MB of memory`);
+      if (calls > 0 || link.leaving || this.#looks % 20 === 0) this.#checkMemory(link, now);
+      if (this.#looks % 20 === 0) {
+        link.residentBefore = link.resident;
+        link.lastInstanceBefore = link.lastInstance;
       }
     }
     if (this.#looks % 20 === 0) {
       this.#evictIdle(now);
       this.#fleet.evictIdle(now);
     }
+  }
+
+  /** What grows fast is a bomb. What grew slowly holds many isolates: those that rest make room in time. */
+  #checkMemory(link: RunnerLink, now: number): void {
+    const limit = this.#parts.residentLimitBytes;
+    const resident = link.measure();
+    if (resident < limit * trimAbove) return;
+    if (now - link.lastTrim > trimEveryMs) {
+      link.lastTrim = now;
+      const idle = [...link.placements.values()].filter(isIdle).sort((a, b) => a.hosted.lastUsed - b.hosted.lastUsed);
+      const part = resident / limit - trimAbove + 0.1;
+      for (const placement of idle.slice(0, Math.ceil(idle.length * part))) this.#dropPlacement(placement);
+    }
+    if (resident < limit || link.leaving) return;
+    const reason = `it used ${Math.round(resident / 1024 / 1024)} MB of memory`;
+    const loaded = (link.lastInstance - link.lastInstanceBefore) * loadedMb * 1024 * 1024;
+    link.crashed = resident - link.residentBefore > limit / 8 + loaded;
+    if (link.crashed || resident > limit * 1.25) {
+      link.kill(reason);
+      return;
+    }
+    // Nobody is to blame: what runs may finish, and goes on elsewhere.
+    link.retired = true;
+    this.#leaveRunner(link, reason, leaveWithinMs);
   }
 
   #checkHealth(link: RunnerLink, now: number): void {
@@ -924,7 +955,7 @@ export class IsolateRuntime implements PluginRuntime {
     let resident = 0;
     for (const link of this.#fleet.links) resident += link.resident;
     const idle = [...this.#hosted.values()]
-      .filter((hosted) => hosted.placement?.state === "ready" && hosted.placement.calls.size === 0)
+      .filter((hosted) => hosted.placement !== undefined && isIdle(hosted.placement))
       .sort((a, b) => a.lastUsed - b.lastUsed);
     let surplus = resident > this.#parts.memoryBudgetBytes ? Math.ceil(idle.length / 10) : 0;
     for (const hosted of idle) {
@@ -1049,6 +1080,10 @@ class StepOwner implements AbilityOwner {
   release(): void {
     this.#step.abilitiesUnderWay -= 1;
   }
+}
+
+function isIdle(placement: HostedPlacement): boolean {
+  return placement.state === "ready" && placement.calls.size === 0 && placement.step === undefined;
 }
 
 /** CPU the call may use, ms. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { getPriority } from "node:os";
 import { test } from "node:test";
-import { resultOf, startTestRuntime, testCall, testInstance } from "./isolate-fixtures.ts";
+import { codeOf, resultOf, startTestRuntime, testCall, testInstance } from "./isolate-fixtures.ts";
 import { wallsAround } from "./runner-command.ts";
 
 const definition = "{ functions: { fine() { return 1; } } }";
@@ -50,4 +50,60 @@ test("lower priority is claimed for runners that have it, denied for those that 
   const wall = (pids: number[]) => wallsAround([], pids).find(({ name }) => name === "lower priority")?.active;
   assert.equal(wall([]), undefined);
   assert.equal(wall([process.pid]), false);
+});
+
+test("more groups than runners are served one after another, and there is never a runner too many", async () => {
+  await using harness = startTestRuntime({ standby: true, maxRunners: 2 });
+  let most = 0;
+  const watch = setInterval(() => {
+    const working = harness.runtime.status().runners.filter((runner) => runner.group !== null);
+    most = Math.max(most, working.length);
+  }, 5);
+  const instances = Array.from({ length: 7 }, (_, i) => testInstance({ definition, organization: `many-${i}` }));
+  const outcomes = await Promise.all(
+    instances.map(async (instance, i) => {
+      await new Promise((resolve) => setTimeout(resolve, i * 150));
+      return harness.runtime.call(instance, testCall("fine", [], { deadline: Date.now() + 30_000 }));
+    }),
+  );
+  clearInterval(watch);
+  const served = outcomes.filter((outcome) => outcome.ok).length;
+  assert.deepEqual(
+    outcomes.filter((outcome) => !outcome.ok).filter((outcome) => codeOf(outcome) !== "runtime_unavailable"),
+    [],
+  );
+  assert.ok(served >= 4, `${served} of 7 were served`);
+  assert.equal(most, 2);
+});
+
+test("a group that finds all runners at work is told so, and served when one is free", async () => {
+  await using harness = startTestRuntime({ standby: true, maxRunners: 1 });
+  const busy = testInstance({
+    definition: "{ functions: { wait: (ms) => new Promise((done) => setTimeout(done, ms, 'done')) } }",
+    organization: "busy",
+  });
+  const other = testInstance({ definition, organization: "other" });
+  const deadline = Date.now() + 30_000;
+  const waiting = harness.runtime.call(busy, testCall("wait", [8000], { deadline, cpuMs: 1000 }));
+  while (!harness.runtime.status().runners.some((runner) => runner.instances > 0)) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(codeOf(await harness.runtime.call(other, testCall("fine", [], { deadline }))), "runtime_unavailable");
+  assert.equal(resultOf(await waiting), "done");
+  assert.equal(resultOf(await harness.runtime.call(other, testCall("fine", [], { deadline }))), 1);
+});
+
+test("a runner full of idle isolates lets the oldest go; nobody is blamed for what all hold together", async () => {
+  await using harness = startTestRuntime({ residentLimitMb: 420 });
+  const before = "const big = new Array(1_000_000).fill(1.5);";
+  for (let i = 0; i < 50; i++) {
+    const instance = testInstance({ definition: "{ functions: { fine: () => big.length } }", before });
+    const outcome = await harness.runtime.call(instance, testCall("fine", [], { deadline: Date.now() + 20_000 }));
+    assert.equal(resultOf(outcome), 1_000_000, `installation ${i}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const status = harness.runtime.status();
+  assert.deepEqual(harness.faults, []);
+  assert.equal(status.runnersLost, 0);
+  assert.ok(status.instances < 50, `${status.instances} isolates are still there`);
 });

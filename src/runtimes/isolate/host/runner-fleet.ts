@@ -35,6 +35,8 @@ export interface Placement {
 /** Losses within this time count together against the restart budget. */
 const lossWindowMs = 60_000;
 const freeLosses = 3;
+/** Who needs a runner while all have work waits so long. */
+const roomWithinMs = 2000;
 
 export class RunnerFleet {
   readonly #options: RunnerFleetOptions;
@@ -96,8 +98,13 @@ export class RunnerFleet {
     for (let attempt = 0; ; attempt++) {
       if (this.#closed) throw new Error("the hub is shutting down");
       const command = await this.#options.command;
-      await this.#makeRoom();
-      // From here to the group nothing is awaited: a runner must never belong to two groups.
+      const until = performance.now() + roomWithinMs;
+      while (!this.#makeRoom()) {
+        if (performance.now() > until) throw new Error("all runners are busy");
+        await sleep(20);
+        if (this.#closed) throw new Error("the hub is shutting down");
+      }
+      // From the room to the group nothing is awaited: no runner may belong to two groups, none may be one too many.
       const link = this.#takeStandby() ?? this.#start(command);
       link.group = group;
       link.role = quarantine ? "quarantine" : "working";
@@ -125,12 +132,10 @@ export class RunnerFleet {
     return best;
   }
 
-  async #makeRoom(): Promise<void> {
-    const until = performance.now() + 2000;
-    while (this.#working() >= this.#options.maxRunners && !this.#evictOne()) {
-      if (performance.now() > until || this.#closed) throw new Error("all runners are busy");
-      await sleep(20);
-    }
+  /** True when one more runner may work, if need be because another was ended for it. */
+  #makeRoom(): boolean {
+    while (this.#working() >= this.#options.maxRunners) if (!this.#evictOne()) return false;
+    return true;
   }
 
   #working(): number {

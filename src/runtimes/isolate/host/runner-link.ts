@@ -37,6 +37,10 @@ export class RunnerLink {
   lastUsed = performance.now();
   lastHeard = performance.now();
   resident = 0;
+  /** What it was about a second ago, with so many instances loaded by then. */
+  residentBefore = 0;
+  lastInstanceBefore = 0;
+  lastTrim = 0;
   ended = false;
   /** Why it ended, when we or its watch know. */
   endReason = "";
