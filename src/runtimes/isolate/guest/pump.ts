@@ -20,8 +20,8 @@ import {
   parse,
   rejectedWithZero,
   split,
-  stringify,
 } from "./primordials.ts";
+import { stringifyForWire } from "./stringify-for-wire.ts";
 import { AbortController } from "./web/abort.ts";
 
 /** What trusted guest code (web APIs, `ctx`) may use. One per call, and one for the global scope. */
@@ -101,7 +101,7 @@ export function createPump(
       if (abilitiesUnderWay >= limits.pendingAbilityCalls) {
         throw fault("limit_exceeded", `No more than ${limits.pendingAbilityCalls} ability calls may be under way.`);
       }
-      const body = stringify(args);
+      const body = stringifyForWire(args) as string;
       if (body.length > limits.messageBytes) {
         throw fault("limit_exceeded", `The arguments of ${ability} are larger than ${limits.messageBytes} bytes.`);
       }
@@ -120,7 +120,7 @@ export function createPump(
     call.messagesLeft -= 1;
     let body: string;
     try {
-      body = stringify(args);
+      body = stringifyForWire(args) as string;
     } catch {
       return;
     }
@@ -226,7 +226,7 @@ export function createPump(
     // Not worth the memory of a second copy.
     const huge = typeof value === "string" && value.length > limits.messageBytes;
     try {
-      if (!huge) body = stringify(value) as string | undefined;
+      if (!huge) body = stringifyForWire(value);
     } catch (error) {
       endWithError(call, CallFault.resultInvalid, error);
       return undefined;

@@ -66,3 +66,23 @@ test("a loop is stopped after its CPU budget, and the next call finds a fresh is
   assert.equal(resultOf(await harness.runtime.call(instance, testCall("fine"))), 1);
   assert.equal(harness.faults[0]?.kind, "strike");
 });
+
+test("bytes in results, chunks and ability arguments travel as base64; the plugin's own JSON is as ever", async () => {
+  await using harness = startTestRuntime();
+  const instance = testInstance({
+    definition: `{ functions: {
+      result: () => ({ list: [new Uint8Array([1, 2, 255])], buffer: new Uint8Array([104, 105]).buffer, plain: 1 }),
+      whole: () => new Uint16Array([1, 2]),
+      argument: (ctx) => ctx.data.getById("Thing", { view: new DataView(new ArrayBuffer(2)) }),
+      own: () => JSON.stringify({ a: new Uint8Array([7]), b: new ArrayBuffer(1) }),
+      getter: () => ({ bytes: new Uint8Array(1), get fails() { throw new Error("mine"); } }),
+    } }`,
+  });
+  const call = async (name: string): Promise<unknown> => resultOf(await harness.runtime.call(instance, testCall(name)));
+  assert.deepEqual(await call("result"), { list: [{ $bytes: "AQL/" }], buffer: { $bytes: "aGk=" }, plain: 1 });
+  assert.deepEqual(await call("whole"), { $bytes: "AQACAA==" });
+  assert.deepEqual(await call("argument"), ["Thing", { view: { $bytes: "AAA=" } }]);
+  assert.equal(await call("own"), '{"a":{"0":7},"b":{}}');
+  await assert.rejects(call("getter"), { code: "result_invalid" });
+  assert.equal(await call("own"), '{"a":{"0":7},"b":{}}');
+});
