@@ -4,6 +4,7 @@
  */
 import { sql } from "kysely";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
+import { sleep } from "../base/deferred.ts";
 import { newId } from "../base/ids.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store, Tx } from "../store/store.ts";
@@ -101,6 +102,8 @@ export function createEventLog({ store, limits, onPublished }: EventLogOptions):
         { errors: [{ path: "$.type", message: "must be an event type, or end in .*" }] },
       );
     }
+    // Who has published reads what was published: what is accepted by now gets its position first.
+    await stampedSoFar(store, organization);
     const from = after === undefined ? 0 : await positionOf(store, organization, after);
     const rows = await readPositions(store, { organization, type, from, limit });
     const events = rows.map((row) => ({ event: toEventRecord(row), cursor: encodeCursor([row.position]) }));
@@ -179,6 +182,20 @@ async function insertEvents(
 }
 
 /** Position of a cursor, or of an event named by its id. */
+/** Waits until every event that the organisation had when this was called has its position; at most a second, should the sequencer be away. */
+async function stampedSoFar(store: Store, organization: string): Promise<void> {
+  const waiting = async (upTo: number | undefined): Promise<number | undefined> => {
+    const { rows } = await sql<{ seq: number | null }>`
+      select max(seq) as seq from events where position is null and organization_id = ${organization}
+      ${upTo === undefined ? sql`` : sql`and seq <= ${upTo}`}`.execute(store.db);
+    return rows[0]?.seq ?? undefined;
+  };
+  const last = await waiting(undefined);
+  if (last === undefined) return;
+  const until = performance.now() + 1000;
+  while (performance.now() < until && (await waiting(last)) !== undefined) await sleep(5);
+}
+
 async function positionOf(store: Store, organization: string, after: string): Promise<number> {
   try {
     const [position] = decodeCursor(after, 1);
