@@ -73,7 +73,7 @@ async function fromHub(rounds: number, code: string): Promise<Measured[]> {
   await interleave(2, contenders);
   const ms = await interleave(rounds, contenders);
   const row = (goal: Measured["goal"], name: string): Measured => {
-    if (ms[name] === undefined) return { goal, note: "its binary cannot be used here" };
+    if (ms[name] === undefined) return { goal, note: peers.noDeno ?? "not measured" };
     const samples = ratios(ms[name], ms["ours"]!);
     return {
       goal,

@@ -12,8 +12,9 @@ type Kind = "worker" | "process" | "deno" | "quickjs";
 export const benchmark: Benchmark = {
   name: "peers",
   goals: ["peer-calls", "peer-memory"],
-  async run({ rounds, quick }) {
+  async run({ rounds, quick, log }) {
     await using peers = await preparePeers();
+    if (peers.noDeno !== undefined) log(`without deno: ${peers.noDeno}`);
     const kinds = (["quickjs", "worker", "process", "deno"] as const).filter((kind) => peers[kind] !== undefined);
     return [await calls(peers, kinds, rounds, quick), await memory(peers, kinds, quick ? 8 : 20)];
   },

@@ -3,15 +3,14 @@
  * gives a warm instance to call; none has our prelude, limits or bridge. Processes get a runner's priority, so that on a busy
  * machine all wait alike.
  */
-import { type ChildProcess, fork, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { getQuickJS } from "quickjs-emscripten";
+import { findDeno } from "./deno.ts";
 import { params } from "./handlers.ts";
 import { smallPlugin } from "./small-plugin.ts";
 
@@ -25,8 +24,9 @@ export interface PeerInstance {
 export interface Peers extends AsyncDisposable {
   worker(): Promise<PeerInstance>;
   process(): Promise<PeerInstance>;
-  /** Missing when its binary cannot be used here. */
+  /** Missing when there is none here; `noDeno` says why. */
   deno: (() => Promise<PeerInstance>) | undefined;
+  noDeno: string | undefined;
   quickjs(): Promise<PeerInstance>;
 }
 
@@ -64,7 +64,7 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
   );
   const message = { name: "noop", params };
   const line = `${JSON.stringify(message)}\n`;
-  const deno = denoBinary();
+  const { binary: deno, missing: noDeno } = await findDeno();
   return {
     async worker() {
       const worker = new Worker(files.worker, { execArgv: [], resourceLimits: { maxOldGenerationSizeMb: 64 } });
@@ -89,6 +89,7 @@ for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream(
         end: () => endProcess(child),
       };
     },
+    noDeno,
     deno:
       deno === undefined
         ? undefined
@@ -150,18 +151,4 @@ async function endProcess(child: ChildProcess): Promise<void> {
   const ended = once(child, "exit");
   child.kill("SIGKILL");
   await ended;
-}
-
-/** The binary itself: the package's starter script is a Node process of its own. */
-function denoBinary(): string | undefined {
-  const folder = fileURLToPath(new URL("../../node_modules/@deno/", import.meta.url));
-  const name = process.platform === "win32" ? "deno.exe" : "deno";
-  try {
-    return readdirSync(folder)
-      .filter((platform) => platform.startsWith(`${process.platform}-${process.arch}`))
-      .map((platform) => join(folder, platform, name))
-      .find((binary) => spawnSync(binary, ["--version"]).status === 0);
-  } catch {
-    return undefined;
-  }
 }
