@@ -56,7 +56,7 @@ export interface FaultLabel {
   /** Calls that are to blame, and what each had cost. */
   calls: number[];
   cpuMicros: number[];
-  /** It goes on growing: others cannot be waited for. */
+  /** It goes on growing, or no thread is free: others cannot be waited for. */
   urgent: boolean;
 }
 

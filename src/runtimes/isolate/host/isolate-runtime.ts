@@ -34,6 +34,7 @@ import type { CodeCache } from "./code-cache.ts";
 import { DeadlineWheel } from "./deadline-wheel.ts";
 import type { HostedInstance, HostedPlacement, LifecycleStep } from "./hosted-instance.ts";
 import { IsolateStream, streamWindow } from "./isolate-stream.ts";
+import { mainThread } from "./main-thread.ts";
 import { runnerFlags, wallsAround } from "./runner-command.ts";
 import { RunnerFleet, type RunnerFleetOptions } from "./runner-fleet.ts";
 import type { RunnerLink } from "./runner-link.ts";
@@ -64,6 +65,11 @@ const leaveWithinMs = 2000;
 const poisonedWithinMs = 1000;
 const stopHandlerMs = 2000;
 const watchEveryMs = 50;
+/** A runner with work that says nothing for so long is asked for a word. */
+const silentMs = 100;
+/** Looks in a row after which a main thread that was stopped, or waits for something else, is given up. */
+const stoppedLooks = 2;
+const waitingLooks = 5;
 /** From this part of its limit on a runner lets idle isolates go, some at a time. */
 const trimAbove = 0.75;
 const trimEveryMs = 200;
@@ -93,6 +99,7 @@ export class IsolateRuntime implements PluginRuntime {
   readonly #deadlines = new DeadlineWheel();
   readonly #watch: NodeJS.Timeout;
   #lastWatch = performance.now();
+  #lateMs = 0;
   #looks = 0;
   #closed = false;
   #walls: readonly Wall[] = [];
@@ -792,8 +799,7 @@ export class IsolateRuntime implements PluginRuntime {
     if (label.kind === "poisoned") {
       if (hosted !== undefined) this.#strike(hosted, StrikeWeight.runnerLost, label.code, label.reason);
       link.culprit = frame.instance;
-      const within = label.urgent ? poisonedWithinMs / 10 : poisonedWithinMs;
-      this.#leaveRunner(link, `poisoned: ${label.reason}`, within);
+      this.#leaveRunner(link, `poisoned: ${label.reason}`, label.urgent ? 0 : poisonedWithinMs);
     }
   }
 
@@ -826,7 +832,7 @@ export class IsolateRuntime implements PluginRuntime {
       else this.#retirePlacement(placement);
       if (placement.calls.size === 0) this.#dropPlacement(placement);
     }
-    if (callsOn(link) === 0) link.kill(reason);
+    if (withinMs === 0 || callsOn(link) === 0) link.kill(reason);
     else setTimeout(() => link.kill(reason), withinMs);
   }
 
@@ -894,6 +900,7 @@ export class IsolateRuntime implements PluginRuntime {
   #look(): void {
     const now = performance.now();
     const late = now - this.#lastWatch > watchEveryMs * 4;
+    this.#lateMs = now - this.#lastWatch - watchEveryMs;
     this.#lastWatch = now;
     this.#looks += 1;
     for (const link of this.#fleet.links) {
@@ -941,12 +948,30 @@ export class IsolateRuntime implements PluginRuntime {
   }
 
   #checkHealth(link: RunnerLink, now: number): void {
+    const { wedgedMs } = this.#parts;
     const silent = now - link.lastHeard;
-    if (silent < this.#parts.wedgedMs / 4) return;
+    if (silent < Math.min(silentMs, wedgedMs / 4)) {
+      link.stillLooks = 0;
+      return;
+    }
     if (link.lastPing < link.lastHeard) {
       link.lastPing = now;
+      link.stillLooks = 0;
+      link.ticksAtLook = -1;
       link.send({ type: FrameType.ping });
-    } else if (silent > this.#parts.wedgedMs && now - link.lastPing > this.#parts.wedgedMs / 2) {
+    }
+    const thread = mainThread(link.pid);
+    const still = thread === undefined || thread.ticks === link.ticksAtLook;
+    link.ticksAtLook = thread?.ticks ?? 0;
+    // A thread that waits for a core is running to the kernel: only one that nobody lets run, or that ignores the ping
+    // and waits for something else, is given up early. A look that comes late saw too little.
+    if (thread?.state === "stopped") link.stillLooks += 1;
+    else if (thread?.state !== "waiting" || !still) link.stillLooks = 0;
+    else if (this.#lateMs < watchEveryMs / 2) link.stillLooks += 1;
+    const standsStill = link.stillLooks >= (thread?.state === "stopped" ? stoppedLooks : waitingLooks);
+    // Starved for long is not wedged: the machine has to be given time.
+    const patience = thread?.state === "running" && still ? wedgedMs * 4 : wedgedMs;
+    if (standsStill || (silent > patience && now - link.lastPing > wedgedMs / 2)) {
       link.kill(`it said nothing for ${Math.round(silent)} ms`);
     }
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import { codeOf, resultOf, startTestRuntime, type TestRuntime, testCall, testInstance } from "./isolate-fixtures.ts";
 
@@ -174,6 +175,30 @@ test("a runner that stands still is found out and replaced", async () => {
   process.kill(harness.runtime.status().runners.find((runner) => runner.role === "working")!.pid, "SIGSTOP");
   const outcome = await harness.runtime.call(instance, testCall("fine", [], { idempotent: true }));
   assert.equal(resultOf(outcome), 1);
+});
+
+test("a call that waits for long is not taken for a runner that stands still", async () => {
+  await using harness = startTestRuntime({ wedgedMs: 400 });
+  const instance = testInstance({ definition });
+  assert.equal(resultOf(await harness.runtime.call(instance, testCall("wait", [2500]))), 2500);
+  assert.equal(harness.runtime.status().runnersLost, 0);
+});
+
+test("when every thread is held by code that cannot be interrupted, innocents go on elsewhere soon", async () => {
+  await using harness = startTestRuntime({ standby: true, inline: false });
+  const innocent = testInstance({ definition });
+  const bombs = Array.from({ length: availableParallelism() + 1 }, () =>
+    testInstance({ definition, limits: { cpuMs: 100 } }),
+  );
+  for (const instance of [innocent, ...bombs]) resultOf(await harness.runtime.call(instance, testCall("fine")));
+  await standbyReady(harness);
+  const started = performance.now();
+  const stuck = bombs.map((bomb) => harness.runtime.call(bomb, testCall("stuck")));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(resultOf(await harness.runtime.call(innocent, testCall("fine", [], { idempotent: true }))), 1);
+  const ms = performance.now() - started;
+  assert.ok(ms < 2000, `served again after ${ms} ms`);
+  for (const outcome of await Promise.all(stuck)) assert.equal(codeOf(outcome), "cpu_exceeded");
 });
 
 test("a bundle that throws, defines nothing, or whose init fails is `plugin_load_failed`; one that loops is `cpu_exceeded`", async () => {

@@ -59,6 +59,9 @@ export class RunnerLink {
   /** What ran on it lately and was given up: a late word about it still finds whom it means. */
   readonly former = new Map<number, HostedInstance>();
   lastPing = 0;
+  /** Looks in a row that found its main thread doing nothing about a ping. */
+  stillLooks = 0;
+  ticksAtLook = 0;
   /** What the runner last said of itself. */
   stats: StatsLabel | undefined;
   lastCall = 0;

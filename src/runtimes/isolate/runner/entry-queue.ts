@@ -31,6 +31,11 @@ export class EntryQueue {
     return this.#active;
   }
 
+  /** No thread is free. */
+  get full(): boolean {
+    return this.#active >= this.#max;
+  }
+
   get waiting(): number {
     return this.#waiting.length + this.#inline.length;
   }

@@ -361,7 +361,10 @@ export class Instance implements EntryJob {
     if (this.#disposedAt !== 0) {
       const since = now - this.#disposedAt;
       const cpuMs = this.#options.meter.poolMs - this.#poolMsAtDispose;
-      const overdue = since > stuckAfterMs && cpuMs > stuckCpuMs * Math.max(1, this.#options.queue.active);
+      const { active, full } = this.#options.queue;
+      // Nobody else gets anywhere while all threads are held.
+      const pace = full ? 0.5 : 1;
+      const overdue = since > stuckAfterMs * pace && cpuMs > stuckCpuMs * pace * Math.max(1, active);
       if (!this.#stuck && (overdue || since > stuckAnywayMs)) {
         this.#stuck = true;
         this.#options.fault(this, {
@@ -369,7 +372,7 @@ export class Instance implements EntryJob {
           code: this.#outgrown ? "memory_exceeded" : "cpu_exceeded",
           reason: "code that cannot be interrupted",
           ...blame([]),
-          urgent: this.#outgrown,
+          urgent: this.#outgrown || full,
         });
       }
       return;

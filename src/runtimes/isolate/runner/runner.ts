@@ -64,11 +64,11 @@ export class Runner {
       return;
     }
     if (this.#queue === undefined) throw new ProtocolFault("a frame before hello");
-    this.#watch();
     if (frame.type === FrameType.ping) {
       this.#heartbeat();
       return;
     }
+    this.#watch();
     if (frame.type === FrameType.load) {
       this.#load(frame);
       return;
