@@ -24,10 +24,7 @@ function withFloors(text: string): string {
         `| ${floor} | \`${folder}\` | ${is} | ${(siblings ?? []).map((name) => `\`${name}\``).join(", ")} |`,
     );
   const table = ["| floor | folder | is | may also import |", "| --- | --- | --- | --- |", ...rows].join("\n");
-  return text.replace(
-    /<!-- floors -->[\s\S]*<!-- \/floors -->/,
-    () => `<!-- floors -->\n${table}\n<!-- /floors -->`,
-  );
+  return text.replace(/<!-- floors -->[\s\S]*<!-- \/floors -->/, () => `<!-- floors -->\n${table}\n<!-- /floors -->`);
 }
 
 const recoveries: Record<ErrorRow["recovery"], string> = {

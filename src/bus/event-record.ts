@@ -112,7 +112,6 @@ export function isEventPattern(pattern: string): boolean {
 
 /** Text that both the database and a log line can hold. */
 export function isStorableText(value: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   return !/[\u0000-\u001f\u007f]/.test(value) && value.isWellFormed();
 }
 

@@ -17,7 +17,6 @@ const MAX_URL = 16_384;
 export function parseTarget(text: string, allowHttp: (host: string) => boolean = () => false): Target {
   if (text.length > MAX_URL) throw denied("the URL", `it is longer than ${MAX_URL} characters`);
   // Tabs, line breaks, spaces and backslashes are dropped or turned by URL parsers.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\u0000-\u0020\u007f-\u00a0\\\u2028\u2029\ufeff]/.test(text))
     throw denied("the URL", "it holds a space, a backslash or a control character");
   const written = /^https?:\/\/([^/?#]*)/i.exec(text);

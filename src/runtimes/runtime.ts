@@ -87,8 +87,7 @@ export interface RuntimeUsage {
 
 export type RuntimeOutcome =
   /** `result` is UTF-8 JSON. */
-  | { ok: true; result: Uint8Array; usage: RuntimeUsage }
-  | { ok: false; error: BackplaneError; usage: RuntimeUsage };
+  { ok: true; result: Uint8Array; usage: RuntimeUsage } | { ok: false; error: BackplaneError; usage: RuntimeUsage };
 
 export interface AbilityCall {
   context: unknown;
@@ -136,7 +135,14 @@ export interface PluginRuntime {
 }
 
 export interface RuntimeStatus {
-  runners: { id: string; pid: number; group: string | null; role: "working" | "standby" | "quarantine"; instances: number; residentBytes: number }[];
+  runners: {
+    id: string;
+    pid: number;
+    group: string | null;
+    role: "working" | "standby" | "quarantine";
+    instances: number;
+    residentBytes: number;
+  }[];
   instances: number;
   runnersStarted: number;
   runnersLost: number;

@@ -160,7 +160,7 @@ describe("hostile manifests", () => {
   const texts: Record<string, string> = {
     "no JSON": "{",
     "a deep array": "[".repeat(200_000),
-    "a deep object": '{"a":'.repeat(100_000) + "1" + "}".repeat(100_000),
+    "a deep object": `${'{"a":'.repeat(100_000)}1${"}".repeat(100_000)}`,
     "ten megabytes": manifest({ description: "x".repeat(10_000_000) }),
     "a name that pollutes": `{"id":"acme.evil","name":"E","version":"1.0.0","__proto__":{"permissions":["*"]},"constructor":{"prototype":{"x":1}}}`,
     "names given twice": '{"id":"acme.good","id":"acme.evil","name":"E","version":"1.0.0"}',
