@@ -132,9 +132,10 @@ async function runTests(files: string[], concurrency: number): Promise<void> {
 const startedAt = Date.now();
 if (filters.length === 0) for (const check of staticChecks) await runStaticCheck(check);
 const files = testFiles();
+// Most of these wait more than they work.
 await runTests(
   files.filter((file) => !alone(file)),
-  2,
+  3,
 );
 await runTests(files.filter(alone), 1);
 

@@ -368,10 +368,10 @@ export function deliveriesContract(driver: BusDriver): void {
     on("a handler longer than its lease is kept alive by heartbeats and not run twice", async (bus) => {
       const recorder = new Recorder();
       for (let i = 0; i < 2; i += 1)
-        await bus.node({ leaseMs: 400 }, (node) =>
+        await bus.node({ leaseMs: 1500 }, (node) =>
           node.handle(
             "message",
-            recorder.handler(() => wait(1300)),
+            recorder.handler(() => wait(3500)),
           ),
         );
       await bus.enqueue({ itemId: "long" });
