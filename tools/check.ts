@@ -80,7 +80,8 @@ function noteSkip(file: string, reason: unknown): void {
 }
 
 /** Files that measure time or throw bombs run alone, after the others, so that neighbours do not disturb them. */
-const alone = (file: string): boolean => /test\/(escape|e2e|crash)\//.test(file) || file.includes("runtimes/isolate/");
+const alone = (file: string): boolean =>
+  /test\/(escape|e2e|crash)\//.test(file) || /runtimes\/isolate\/(host|runner)\//.test(file);
 
 async function runTests(files: string[], concurrency: number): Promise<void> {
   if (files.length === 0) return;
