@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import type { Server } from "node:http";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -222,6 +223,8 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
 
   // Floor 3 again: the runtime calls back into the abilities.
   const runtime = createIsolateRuntime({
+    // One runner holds everybody then, so it may have what a machine can spare; a bomb is told by its growth.
+    ...(settings.isolation === "shared" ? { residentLimitMb: Math.max(2048, totalmem() / 2 ** 21) } : {}),
     cacheDir: join(settings.dataDir, "cache", "code"),
     inline: true,
     log: (message, details) => log.debug(details, message),
