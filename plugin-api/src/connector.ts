@@ -18,8 +18,18 @@ export interface Connector<Config extends object = ConfigShape> {
   ): AsyncGenerator<RawItem, unknown, unknown> | AsyncIterable<RawItem>;
   /** Turns one raw item into entities of the unified model. */
   mapToUnifiedModel(item: RawItem, ctx: PluginContext<Config>): Entity[] | Promise<Entity[]>;
-  /** Asks the service to push changes to `webhookUrl`. */
-  registerRealtimeListener?(webhookUrl: string, ctx: PluginContext<Config>): Promise<void>;
+  /**
+   * Asks the service to push changes to `webhookUrl`. Called after activation, again before `expiresAt` of its last answer,
+   * and when the public address changes, so it renews what it made before rather than making a second one.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: an async method without a return gives Promise<void>
+  registerRealtimeListener?(webhookUrl: string, ctx: PluginContext<Config>): Promise<RealtimeRegistration | void>;
+  /**
+   * Takes one item that the webhook handler accepted. What it answers is stored as a batch of `sync` is: entities and
+   * events in one transaction. Comes again after a failure, so it must bear repetition.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: an async method without a return gives Promise<void>
+  handleIncomingEvent?(payload: unknown, ctx: PluginContext<Config>): Promise<IncomingChanges | void>;
   /** Does something on the service, for example `createEvent`. */
   executeAction?(action: ConnectorAction, ctx: PluginContext<Config>): Promise<ActionResult>;
   stop?(ctx: PluginContext<Config>): Promise<void>;
@@ -38,6 +48,21 @@ export interface SyncOptions {
   limit?: number;
 }
 
+export interface RealtimeRegistration {
+  /** RFC 3339: when the service stops to push. Absent: never. */
+  expiresAt?: string;
+}
+
+/** What a pushed item means for the data model. */
+export interface IncomingChanges {
+  /** Mapped by `mapToUnifiedModel` and stored as those of a sync. */
+  items?: RawItem[];
+  /** Published in the same transaction. Each needs `event:publish:<domain>.*`; the same `id` is accepted once. */
+  events?: { type: string; data?: unknown; subject?: string; id?: string }[];
+  /** The push says only that something changed: an incremental sync is to run, of these types or of all. */
+  sync?: boolean | { types?: string[]; full?: boolean };
+}
+
 export interface RawItem {
   /** The service's id: the same item always has the same one. */
   id: string;
@@ -50,6 +75,8 @@ export interface RawItem {
   cursor?: unknown;
   /** The item no longer exists at the service. */
   deleted?: boolean;
+  /** How many items of the type the service says there are, where it does: for progress. */
+  total?: number;
 }
 
 export interface Entity {
@@ -57,7 +84,7 @@ export interface Entity {
   type: string;
   /** Set only where the id in the unified model is known. */
   id?: string;
-  /** The service the entity comes from; with `externalId` it finds the row again. @default the plugin's id */
+  /** Where the entity comes from; with `externalId` it finds the row again. @default the plugin's id */
   source?: string;
   /** The entity's id at the service. */
   externalId?: string;
@@ -66,6 +93,8 @@ export interface Entity {
 }
 
 export interface ConnectorAction {
+  /** Stable over retries: pass it to the service as its idempotency key where it has one. */
+  id?: string;
   /** For example `createEvent`. */
   type: string;
   parameters: Record<string, unknown>;

@@ -3,7 +3,7 @@ import type { Channel } from "./channel.ts";
 import type { Connector } from "./connector.ts";
 import type { ConfigShape, PluginContext } from "./context.ts";
 import type { DataAdapter } from "./data-adapter.ts";
-import type { ActionOperator, ConditionOperator } from "./operators.ts";
+import type { ActionOperator, ConditionOperator, RuleVariable } from "./operators.ts";
 
 export interface PluginDefinition<Config extends object = ConfigShape> {
   /** Called once after the code was loaded, before any other handler. A failure here fails the call that made it load. */
@@ -16,6 +16,8 @@ export interface PluginDefinition<Config extends object = ConfigShape> {
   conditions?: Record<string, ConditionOperator<Config>>;
   /** Rule actions, by operator id. */
   actions?: Record<string, ActionOperator<Config>>;
+  /** Names that rules may use in templates. */
+  variables?: Record<string, RuleVariable<Config>>;
   connector?: Connector<Config>;
   channel?: Channel<Config>;
   /** Answers inbound HTTP within 10 s. Needs `network:inbound`. */

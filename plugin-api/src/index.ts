@@ -14,7 +14,16 @@ export type {
   OutboundMessage,
   SendReceipt,
 } from "./channel.ts";
-export type { ActionResult, Connector, ConnectorAction, Entity, RawItem, SyncOptions } from "./connector.ts";
+export type {
+  ActionResult,
+  Connector,
+  ConnectorAction,
+  Entity,
+  IncomingChanges,
+  RawItem,
+  RealtimeRegistration,
+  SyncOptions,
+} from "./connector.ts";
 export type {
   Bytes,
   ConfigShape,
@@ -47,7 +56,7 @@ export type {
 export type { AbilityError, AuthorErrorCode, HttpError } from "./errors.ts";
 export { authorErrorCodes, isAbilityError, isHttpError } from "./errors.ts";
 export type { Manifest, ManifestContributes, ManifestFunction, ManifestResources, PluginType } from "./manifest.ts";
-export type { ActionOperator, ConditionOperator, RuleContext } from "./operators.ts";
+export type { ActionOperator, ConditionOperator, RuleContext, RuleVariable } from "./operators.ts";
 
 /**
  * Declares a plugin. Gives back what it was given; its use is that the compiler knows every handler's arguments.

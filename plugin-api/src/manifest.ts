@@ -242,6 +242,44 @@ export const manifestSchema = {
       },
       ...extensible,
     },
+    connection: {
+      type: "object",
+      required: ["grant", "tokenUrl", "hosts"],
+      properties: {
+        title: { $ref: "#/$defs/title" },
+        description: { $ref: "#/$defs/text" },
+        grant: { enum: ["authorization_code", "client_credentials"] },
+        authorizationUrl: {
+          $ref: "#/$defs/url",
+          description: "Where the user agrees. `{field}` stands for a field of the configuration.",
+        },
+        tokenUrl: { $ref: "#/$defs/url", description: "`{field}` stands for a field of the configuration." },
+        scopes: { type: "array", maxItems: 64, items: { type: "string", maxLength: 200 } },
+        hosts: {
+          type: "array",
+          minItems: 1,
+          maxItems: 16,
+          items: { type: "string", maxLength: 253 },
+          description: "Hosts that the access token is sent to, and no others.",
+        },
+        clientId: { type: "string", maxLength: 64, default: "clientId", description: "Field of the configuration." },
+        clientSecret: {
+          type: "string",
+          maxLength: 64,
+          default: "clientSecret",
+          description: "Secret field of the configuration; public clients have none.",
+        },
+        clientAuthentication: { enum: ["basic", "post", "none"], default: "basic" },
+        pkce: { type: "boolean", default: true },
+        parameters: {
+          type: "object",
+          maxProperties: 16,
+          additionalProperties: { type: "string", maxLength: 500 },
+          description: "Further parameters of the authorisation request, such as `access_type`.",
+        },
+      },
+      ...extensible,
+    },
     contributes: {
       type: "object",
       description: "What the plugin offers.",
@@ -258,8 +296,24 @@ export const manifestSchema = {
           properties: {
             description: { $ref: "#/$defs/text" },
             entities: { $ref: "#/$defs/words" },
-            schedule: { type: "string", maxLength: 100, description: "Cron expression of the regular sync." },
-            realtime: { type: "boolean" },
+            schedule: {
+              type: "string",
+              maxLength: 100,
+              description:
+                "Cron expression of the regular sync in UTC, or an interval such as `every 15m`; an organisation may change it.",
+            },
+            fullSchedule: {
+              type: "string",
+              maxLength: 100,
+              description: "The same for full syncs, which also find what was deleted at the service.",
+            },
+            ordered: {
+              type: "boolean",
+              default: false,
+              description:
+                "Items come sorted by `updatedAt`, then `id`, so that a broken sync goes on in the middle. Not needed for items with a `cursor` of their own.",
+            },
+            realtime: { type: "boolean", description: "Has `registerRealtimeListener`." },
             actions: { type: "array", maxItems: 128, items: { $ref: "#/$defs/function" } },
           },
           ...extensible,
@@ -269,6 +323,18 @@ export const manifestSchema = {
           properties: {
             description: { $ref: "#/$defs/text" },
             types: { $ref: "#/$defs/words", description: "`sms`, `voice`, `video`, `email`, `whatsapp`, `fax`, …" },
+            ratePerSecond: {
+              type: "number",
+              minimum: 0.01,
+              maximum: 1000,
+              description: "How many messages the service takes in a second; more wait. @default 10",
+            },
+            idempotent: {
+              type: "boolean",
+              default: false,
+              description:
+                "The service knows a repeated `message.id`, so a send whose outcome is unknown is tried again; otherwise it is not.",
+            },
           },
           ...extensible,
         },
@@ -280,9 +346,21 @@ export const manifestSchema = {
           items: {
             type: "object",
             required: ["name"],
-            properties: { name: { $ref: "#/$defs/identifier" }, description: { $ref: "#/$defs/text" } },
+            properties: {
+              name: { $ref: "#/$defs/identifier" },
+              description: { $ref: "#/$defs/text" },
+              schema: { $ref: "#/$defs/jsonSchema", description: "JSON Schema of one value of the list." },
+            },
             ...extensible,
           },
+        },
+        connections: {
+          type: "object",
+          maxProperties: 8,
+          propertyNames: { pattern: "^[A-Za-z][A-Za-z0-9_]*$", maxLength: 64 },
+          additionalProperties: { $ref: "#/$defs/connection" },
+          description:
+            "OAuth 2 connections that the hub makes and keeps; each appears in `ctx.config` as a sealed access token of its name.",
         },
         dataAdapters: { type: "array", maxItems: 32, items: { $ref: "#/$defs/dataAdapter" } },
         instructions: { type: "string", maxLength: 32768, description: "What an agent that uses this plugin is told." },

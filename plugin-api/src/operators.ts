@@ -22,9 +22,23 @@ export interface ActionOperator<Config extends object = ConfigShape> {
   ): Promise<unknown> | unknown;
 }
 
+/**
+ * A name that rules may use in templates, such as `followUp`. An action that names it runs once for each value of the list.
+ * As a condition it only looks.
+ */
+export interface RuleVariable<Config extends object = ConfigShape> {
+  /** At most 200 values, each a JSON object. */
+  list(context: RuleContext, ctx: PluginContext<Config>): Promise<object[]> | object[];
+}
+
 /** What a rule knows while it runs. */
 export interface RuleContext {
   rule: { id: string; name: string };
+  /**
+   * The run, and the action within it. `idempotencyKey` is the same when the action is tried again: use it as the `id` of
+   * what the action makes. Absent in conditions.
+   */
+  run?: { id: string; idempotencyKey: string };
   /** The event that set the rule off; absent when it was started by hand or by the clock. */
   event?: PluginEvent;
   /** Results of the rule's earlier actions, by their names. */

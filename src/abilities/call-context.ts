@@ -14,11 +14,19 @@ export interface CallContext {
   deadline: number;
   /** How many events led to this call: 0 when a person called. */
   eventDepth: number;
+  /** What this call may not do whatever its grants, and why. */
+  restriction?: Restriction;
   /** Counts by ability name, for the execution record. */
   abilityCalls: Record<string, number>;
   /** Latest progress value; the recorder writes it. */
   onProgress(value: unknown): void;
 }
+
+/**
+ * `sync`: entities are stored with the batch and its cursor, in one transaction, so `data.upsert` and its kin are refused.
+ * `pure`: a condition or variable only looks: no emit, no write, no call, and the network only where its operator declares it.
+ */
+export type Restriction = { kind: "sync" } | { kind: "pure"; hosts: readonly string[] };
 
 export function isCallContext(value: unknown): value is CallContext {
   return typeof value === "object" && value !== null && "execution" in value && "abilityCalls" in value;

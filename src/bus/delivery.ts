@@ -2,7 +2,7 @@
 import type { JsonValue } from "../base/json.ts";
 import type { EventRecord } from "./event-record.ts";
 
-export type DeliveryKind = "event" | "webhook" | "execution" | "message";
+export type DeliveryKind = "event" | "webhook" | "execution" | "message" | "sync" | "rule";
 
 export interface DeliveryInput {
   organization: string;

@@ -52,6 +52,10 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
       return declared(["conditions", name, "evaluate"], true);
     case "action":
       return declared(["actions", name, "execute"], false);
+    case "variable":
+      if (manifest.contributes?.variables?.some((candidate) => candidate.name === name))
+        return declared(["variables", name, "list"], true);
+      break;
     case "data_adapter":
       return declared(["dataAdapters", ...name.split(".")], false);
   }

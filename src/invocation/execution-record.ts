@@ -22,6 +22,7 @@ export type ContributionKind =
   | "connector"
   | "condition"
   | "action"
+  | "variable"
   | "data_adapter";
 
 export interface ExecutionRecord {

@@ -1,7 +1,7 @@
 /** Brings the schema up to date: missing migrations run once, in order, in one transaction, under a lock over all hubs. */
 import { BackplaneError } from "../errors/error.ts";
 import type { StoreDriver } from "./driver.ts";
-import { type Migration, migrations } from "./migrations.ts";
+import { type Migration, migrations } from "./migrations/index.ts";
 
 /** Key of the advisory lock; any constant that nobody else uses. */
 const lockKey = 7_400_001;

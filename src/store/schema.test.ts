@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { sql } from "kysely";
 import { openTestStore } from "./test-store.ts";
@@ -11,8 +11,9 @@ test("schema.ts names every table and column of the migrated database, and none 
     column_name: string;
   }>`select table_name, column_name from information_schema.columns
     where table_schema = 'public' and table_name <> 'schema_migrations'`.execute(store.db);
-  const source = await readFile(new URL("./schema.ts", import.meta.url), "utf8");
-  const body = source.slice(source.indexOf("export interface Database {"));
+  const folder = new URL("./schema/", import.meta.url);
+  const sources = await Promise.all((await readdir(folder)).map((name) => readFile(new URL(name, folder), "utf8")));
+  const body = sources.map((source) => source.slice(source.indexOf("export interface "))).join("\n");
   const declared = [...body.matchAll(/^ {2}(\w+): \{([^}]*)\};/gm)].flatMap(([, table, columns]) =>
     [...columns!.matchAll(/(\w+): /g)].map(([, column]) => `${table}.${column}`),
   );

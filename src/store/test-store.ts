@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import pg from "pg";
 import { createStore } from "./create-store.ts";
 import { migrate } from "./migrate.ts";
-import { migrations } from "./migrations.ts";
+import { migrations } from "./migrations/index.ts";
 import { openStore } from "./open-store.ts";
 import { openPgliteDriver } from "./pglite-driver.ts";
 import type { Store } from "./store.ts";

@@ -9,7 +9,7 @@ export interface FoundHandler {
 /** Where instances of classes are welcome, and at which depth of the path their methods are. */
 function methodDepth(root: string): number {
   if (root === "connector" || root === "channel") return 1;
-  if (root === "dataAdapters" || root === "conditions" || root === "actions") return 2;
+  if (root === "dataAdapters" || root === "conditions" || root === "actions" || root === "variables") return 2;
   return Number.POSITIVE_INFINITY;
 }
 

@@ -1,19 +1,10 @@
-/**
- * The schema, as ordered migrations. Each runs once, in one transaction, under a lock; published ones never change.
- * The organisation id leads every key of organisation-owned rows. Organisation `*` owns what is the hub's (bundled plugins).
- */
+/** Organisations, packages, installations, entities, the bus, executions, audit. */
+import type { Migration } from "./migration.ts";
 
-export interface Migration {
-  id: number;
-  name: string;
-  sql: string;
-}
-
-export const migrations: readonly Migration[] = [
-  {
-    id: 1,
-    name: "foundation",
-    sql: /* sql */ `
+export const foundation: Migration = {
+  id: 1,
+  name: "foundation",
+  sql: /* sql */ `
 create table organizations (
   id text primary key, name text not null, created_at timestamptz not null default now()
 );
@@ -125,17 +116,4 @@ create table audit_log (
 );
 create table hub_nodes (id text primary key, url text not null, started_at timestamptz not null default now(), heartbeat_at timestamptz not null default now());
 `,
-  },
-  {
-    id: 2,
-    name: "execution batches",
-    sql: /* sql */ `
-create table execution_batches (
-  organization_id text collate "C" not null, last_id text collate "C" not null, first_id text collate "C" not null, count int not null,
-  keys text[] not null, traces bytea not null, records bytea not null,
-  primary key (organization_id, last_id)
-);
-alter table execution_batches alter column traces set storage external, alter column records set storage external;
-`,
-  },
-];
+};

@@ -1,0 +1,11 @@
+/**
+ * The schema, as ordered migrations. Each runs once, in one transaction, under a lock; published ones never change.
+ * The organisation id leads every key of organisation-owned rows. Organisation `*` owns what is the hub's (bundled plugins).
+ */
+import { foundation } from "./0001-foundation.ts";
+import { executionBatches } from "./0002-execution-batches.ts";
+import type { Migration } from "./migration.ts";
+
+export type { Migration };
+
+export const migrations: readonly Migration[] = [foundation, executionBatches];

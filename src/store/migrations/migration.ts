@@ -1,0 +1,6 @@
+/** One step of the schema. */
+export interface Migration {
+  id: number;
+  name: string;
+  sql: string;
+}
