@@ -112,9 +112,13 @@ test("a published event reaches the plugin that subscribes, and what that emits 
   const seen = (await arrived(`plugin:acme.probe#seen:${body.id}`)) as Listed & { traceparent: string; source: string };
   assert.equal(seen.traceparent.split("-")[1], traceId);
   assert.match(seen.source, /acme\.probe/);
-  const { body: found } = await get(`/api/executions?traceId=${traceId}`);
+  // The event is out before the call that emitted it has ended and is recorded.
+  const found = await until(async () => {
+    const { body: page } = await get(`/api/executions?traceId=${traceId}`);
+    return page.executions.length > 0 && page.executions;
+  });
   assert.deepEqual(
-    found.executions.map(({ contribution }: { contribution: string }) => contribution),
+    found.map(({ contribution }: { contribution: string }) => contribution),
     ["order.*"],
   );
 });

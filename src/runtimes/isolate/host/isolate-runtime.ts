@@ -74,7 +74,7 @@ const waitingLooks = 5;
 const trimAbove = 0.75;
 const trimEveryMs = 200;
 /** What an instance may add while it loads before that counts as growth. */
-const loadedMb = 16;
+const loadedMb = 24;
 const suspectMs = 60_000;
 /** Loading may cost more CPU than a call. */
 const loadCpuMs = 2000;
@@ -911,7 +911,10 @@ export class IsolateRuntime implements PluginRuntime {
         link.lastUsed = now;
         this.#checkHealth(link, now);
       }
-      if (calls > 0 || link.leaving || this.#looks % 20 === 0) this.#checkMemory(link, now);
+      // Short calls are seldom under way at a look, but what they loaded stays.
+      const loaded = link.lastInstance !== link.lastInstanceMeasured;
+      link.lastInstanceMeasured = link.lastInstance;
+      if (calls > 0 || loaded || link.leaving || this.#looks % 20 === 0) this.#checkMemory(link, now);
       if (this.#looks % 20 === 0) {
         link.residentBefore = link.resident;
         link.lastInstanceBefore = link.lastInstance;

@@ -40,6 +40,8 @@ export class RunnerLink {
   /** What it was about a second ago, with so many instances loaded by then. */
   residentBefore = 0;
   lastInstanceBefore = 0;
+  /** `lastInstance` when the memory was measured last. */
+  lastInstanceMeasured = 0;
   lastTrim = 0;
   ended = false;
   /** Why it ended, when we or its watch know. */
