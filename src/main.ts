@@ -59,7 +59,7 @@ import { createVault } from "./secrets/vault.ts";
 import { defaultSettings, type HubSettings, readAdminToken, readSettings } from "./settings.ts";
 import { openStore } from "./store/open-store.ts";
 import type { Store } from "./store/store.ts";
-import { registerSubscriptions } from "./subscriptions/subscriptions.ts";
+import { createSubscriptions } from "./subscriptions/subscriptions.ts";
 import { createMetrics } from "./telemetry/metrics.ts";
 import { createWebhooks } from "./webhooks/webhooks.ts";
 
@@ -129,7 +129,13 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   const adminToken = await readAdminToken(settings);
   const vault = createVault({ masterKeys });
   const audit = createAudit({ store });
-  const access = createAccess({ store, audit, adminToken: adminToken.token, log });
+  const access = createAccess({
+    store,
+    audit,
+    adminToken: adminToken.token,
+    log,
+    onOrganizationCreated: (tx, organization) => subscriptions.organizationCreated(tx, organization),
+  });
   opened.use(access);
   const eventLog = createEventLog({
     store,
@@ -325,7 +331,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   });
   const healthChecks = createHealthChecks({ installations, invoker, monitor: health });
   const webhooks = createWebhooks({ store, installations, invoker, deliveries, publicUrl: () => publicUrl });
-  registerSubscriptions({ deliveries, invoker });
+  const subscriptions = createSubscriptions({ store, consumers, deliveries, invoker });
 
   const onFault = async ({ kind, code, reason, instance }: RuntimeFault): Promise<void> => {
     metrics.faults.inc({ kind, code });
@@ -407,6 +413,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     await store.db.deleteFrom("hub_nodes").execute();
   }
   await nodes.start();
+  await subscriptions.start();
   await deliveries.start();
   await sequencer.start();
   jobs.start();

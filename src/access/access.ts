@@ -24,6 +24,8 @@ export interface AccessOptions {
   /** How often `last_used_at` is written, in milliseconds. @default 5000 */
   flushMs?: number | undefined;
   log?: { warn(details: object, message: string): void } | undefined;
+  /** What else belongs to a new organisation; in the transaction that makes it. */
+  onOrganizationCreated?: ((tx: Tx, id: string) => Promise<void>) | undefined;
 }
 
 export interface Access extends AsyncDisposable {
@@ -62,6 +64,7 @@ export function createAccess({
   cacheMs = 10_000,
   flushMs = 5000,
   log,
+  onOrganizationCreated,
 }: AccessOptions): Access {
   const adminHash = digest(adminToken);
   const keys = new Map<string, Cached<KeyPrincipal | undefined>>();
@@ -164,7 +167,12 @@ export function createAccess({
     return principal;
   };
 
-  const organizations = createOrganizations({ store, audit, onRemoved: (tx, id) => announce(tx, `org:${id}`) });
+  const organizations = createOrganizations({
+    store,
+    audit,
+    onCreated: onOrganizationCreated,
+    onRemoved: (tx, id) => announce(tx, `org:${id}`),
+  });
   const apiKeys = createApiKeys({ store, audit, onRemoved: announce });
   const close = async (): Promise<void> => {
     (await listening?.catch(() => undefined))?.[Symbol.dispose]();

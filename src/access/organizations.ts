@@ -52,10 +52,12 @@ const ownedTables = [
 export function createOrganizations({
   store,
   audit,
+  onCreated,
   onRemoved,
 }: {
   store: Store;
   audit: Audit;
+  onCreated?: ((tx: Tx, id: string) => Promise<void>) | undefined;
   onRemoved: (tx: Tx, id: string) => Promise<void>;
 }): Organizations {
   const insert = (input: { id: string; name: string; actor: string }): Promise<Organization | undefined> => {
@@ -75,6 +77,7 @@ export function createOrganizations({
         target: row.id,
         details: { name: row.name },
       });
+      await onCreated?.(tx, row.id);
       return toOrganization(row);
     });
   };

@@ -1,4 +1,4 @@
-/** The one spelling of consumer names: which plugin and pattern a delivery is for. */
+/** The one spelling of consumer names: which plugin, or which feature of the hub, and which pattern a delivery is for. */
 
 /** `acme.greeter` and `order.*` → `event:acme.greeter#order.*`. */
 export function subscriptionConsumer(plugin: string, pattern: string): string {
@@ -10,6 +10,19 @@ export function parseSubscriptionConsumer(consumer: string): { plugin: string; p
   return { plugin: consumer.slice("event:".length, hash), pattern: consumer.slice(hash + 1) };
 }
 
+/** What stands in a consumer's `plugin` when it belongs to the hub itself; no plugin can have this id. */
+export const hubConsumerOwner = "*";
+
+/** `rules` and `order.*` → `hub:rules#order.*`. */
+export function hubConsumer(feature: string, pattern: string): string {
+  return `hub:${feature}#${pattern}`;
+}
+
+/** What the consumers of one feature begin with. */
+export function hubConsumerPrefix(feature: string): string {
+  return `hub:${feature}#`;
+}
+
 export function webhookConsumer(plugin: string): string {
   return `webhook:${plugin}`;
 }
@@ -18,7 +31,12 @@ export function executionConsumer(plugin: string): string {
   return `execution:${plugin}`;
 }
 
-/** The plugin of a webhook or execution consumer. */
+/** `acme.sms` → `message:acme.sms`: what is to be sent over the channel of a plugin. */
+export function messageConsumer(plugin: string): string {
+  return `message:${plugin}`;
+}
+
+/** The plugin of a webhook, execution or message consumer. */
 export function pluginOfConsumer(consumer: string): string {
   return consumer.slice(consumer.indexOf(":") + 1);
 }

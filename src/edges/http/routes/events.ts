@@ -4,6 +4,7 @@ import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
 import { pluginEventIds } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
 import { eventTypeFault } from "../../../manifest/event-pattern.ts";
+import { hubConsumerOwner } from "../../../policy/consumers.ts";
 import { formatTraceparent } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
 import { eventSchema, listOf, page } from "../schemas.ts";
@@ -92,7 +93,7 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
         const lags = new Map((await deliveries.lag(organization)).map((lag) => [lag.consumer, lag]));
         const after = cursor === undefined ? "" : String(decodeCursor(cursor, 1)[0]);
         const rest = (await consumers.list(organization))
-          .filter(({ consumer }) => consumer > after)
+          .filter(({ consumer, plugin }) => plugin !== hubConsumerOwner && consumer > after)
           .sort((a, b) => (a.consumer < b.consumer ? -1 : 1));
         const known = rest.slice(0, limit);
         const last = known.at(-1);
@@ -122,9 +123,13 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
       body: z.strictObject({ consumer: z.string().min(1).max(600), from: z.iso.datetime({ offset: true }) }),
       success: { status: 202, schema: z.object({ replayed: z.number() }) },
       errors: ["not_found"],
-      handler: async ({ organization, body }) => ({
-        replayed: await deliveries.replay({ organization, consumer: body.consumer, from: new Date(body.from) }),
-      }),
+      async handler({ organization, body }) {
+        // Features of the hub have their own ways to look at past events; to act on them again would send and run again.
+        if (body.consumer.startsWith("hub:")) throw new BackplaneError("not_found", { thing: "consumer" });
+        return {
+          replayed: await deliveries.replay({ organization, consumer: body.consumer, from: new Date(body.from) }),
+        };
+      },
     }),
     defineRoute({
       method: "GET",
