@@ -16,7 +16,7 @@ export interface BundledPlugin {
   files: string[];
   readme: string;
   quality: Record<string, unknown>;
-  /** All code but the tests, with comments emptied. */
+  /** All code but the tests, with comments emptied, and with files beside the folder that it imports. */
   code: string;
   /** The same with comments. */
   commented: string;
@@ -37,10 +37,12 @@ function readPlugin(folder: string): BundledPlugin {
   const parsed = parseManifest(read("plugin.json"), { file: `${folder}/plugin.json` });
   const sources = globSync("**/*.ts", { cwd: dir, exclude: ["**/node_modules/**", "fixtures/**"] });
   const isTest = (file: string): boolean => file.endsWith(".test.ts");
-  const commented = sources
+  const own = sources
     .filter((file) => !isTest(file))
     .map(read)
     .join("\n");
+  const shared = new Set([...own.matchAll(/\bfrom "(\.\.\/[\w-]+\.ts)"/g)].map((match) => match[1]!));
+  const commented = [own, ...[...shared].map(read)].join("\n");
   return {
     folder,
     name: folder.split("/").at(-1)!,

@@ -26,7 +26,7 @@ function isUsed(permission: string, { manifest, code }: Scanned): boolean {
         (target === "" || hostsIn(code).some((host) => covers(permission, `network:outbound:${host}`)))
       );
     case "event:publish":
-      return code.includes("emitEvent(") && eventTypesIn(code).some((type) => matchesEventPattern(target, type));
+      return publishes(code) && eventTypesIn(code).some((type) => matchesEventPattern(target, type));
     case "event:subscribe":
       return (manifest.contributes.subscriptions ?? []).some((pattern) =>
         covers(permission, `event:subscribe:${pattern}`),
@@ -34,7 +34,7 @@ function isUsed(permission: string, { manifest, code }: Scanned): boolean {
     case "data:read":
       return new RegExp(`data\\.(query|getById)(<[^(]*>)?\\(\\s*"${target}"`).test(code);
     case "data:write":
-      return new RegExp(`data\\.upsert(<[^(]*>)?\\(\\s*"${target}"`).test(code);
+      return new RegExp(`data\\.upsert(<[^(]*>)?\\(\\s*"${target}"|\\btype: "${target}"`).test(code);
     case "storage:read":
       return /storage\.(get|list)\(/.test(code);
     case "storage:write":
@@ -63,6 +63,9 @@ export function uncoveredUses({ manifest, code }: Scanned): string[] {
     needed.push("event:publish:…");
   return [...new Set(needed)].filter((permission) => !asked(manifest).some((held) => covers(held, permission)));
 }
+
+/** By `ctx.emitEvent`, or with what `handleIncomingEvent` of a connector answers. */
+const publishes = (code: string): boolean => code.includes("emitEvent(") || /\bevents:/.test(code);
 
 const asked = (manifest: BundledPlugin["manifest"]): string[] => [
   ...manifest.permissions,
