@@ -42,6 +42,8 @@ export interface OutboundMessage {
   html?: string;
   attachments?: { url: string; contentType?: string; filename?: string }[];
   replyToMessageId?: string;
+  /** This plugin's webhook address, for services that report the state of each message to a given place. */
+  webhookUrl?: string;
   metadata?: Record<string, unknown>;
 }
 
@@ -58,6 +60,8 @@ export interface OutboundCall {
   /** What to say, or where the service fetches its instructions. */
   message?: string;
   instructionsUrl?: string;
+  /** This plugin's webhook address. */
+  webhookUrl?: string;
   metadata?: Record<string, unknown>;
 }
 
