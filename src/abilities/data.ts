@@ -30,11 +30,13 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       async run({ context }, [entity, filter, options]) {
         requirePermission(context, `data:read:${entity}`);
         const { limit, offset, orderBy } = queryOptions.parse(options) ?? {};
-        return entities.query(context.organization, entity, fields.parse(filter ?? {}), {
-          ...(limit === undefined ? {} : { limit }),
-          ...(offset === undefined ? {} : { offset }),
-          ...(orderBy === undefined ? {} : { orderBy }),
-        });
+        return wrongly("data.query", () =>
+          entities.query(context.organization, entity, fields.parse(filter ?? {}), {
+            ...(limit === undefined ? {} : { limit }),
+            ...(offset === undefined ? {} : { offset }),
+            ...(orderBy === undefined ? {} : { orderBy }),
+          }),
+        );
       },
     }),
     defineAbility({
@@ -43,7 +45,7 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       schema: z.tuple([entityType, storableString(200)]),
       async run({ context }, [entity, id]) {
         requirePermission(context, `data:read:${entity}`);
-        return entities.getById(context.organization, entity, id);
+        return wrongly("data.getById", () => entities.getById(context.organization, entity, id));
       },
     }),
     defineAbility({
@@ -54,21 +56,38 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
         requirePermission(context, `data:write:${entity}`);
         const items = (Array.isArray(given) ? given : [given]).map(withoutNulls);
         for (const { source } of items) assertOwnSource(context.installation.plugin, source);
-        const rows = await entities.upsert(
-          {
-            organization: context.organization,
-            plugin: context.installation.plugin,
-            execution: context.execution,
-            traceparent: formatTraceparent(context.trace),
-            eventDepth: context.eventDepth,
-          },
-          entity,
-          items,
+        const rows = await wrongly("data.upsert", () =>
+          entities.upsert(
+            {
+              organization: context.organization,
+              plugin: context.installation.plugin,
+              execution: context.execution,
+              traceparent: formatTraceparent(context.trace),
+              eventDepth: context.eventDepth,
+            },
+            entity,
+            items,
+          ),
         );
         return Array.isArray(given) ? rows : rows[0];
       },
     }),
   ];
+}
+
+/** A wrong input is the plugin's fault, and its first field is named in the sentence, which is all that reaches the plugin. */
+async function wrongly<T>(ability: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BackplaneError) || error.code !== "invalid_input" || !error.errors?.[0]) throw error;
+    const [{ path, message }] = error.errors as [{ path: string; message: string }];
+    throw new BackplaneError(
+      "ability_input",
+      { ability, reason: `${path}: ${message}` },
+      { errors: [...error.errors], cause: error },
+    );
+  }
 }
 
 /** An absent name may come as null, as it does from a row that was read before. */

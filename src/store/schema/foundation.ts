@@ -60,20 +60,6 @@ export interface FoundationTables {
     actor: string;
     at: TimeDefault;
   };
-  entities: {
-    organization_id: string;
-    type: string;
-    id: string;
-    source: Optional<string>;
-    external_id: Optional<string>;
-    data: Jsonb<JsonObject>;
-    version: Generated<number>;
-    plugin_id: Optional<string>;
-    execution_id: Optional<string>;
-    created_at: TimeDefault;
-    updated_at: TimeDefault;
-    deleted_at: Optional<Date>;
-  };
   files: {
     organization_id: string;
     plugin_id: string;

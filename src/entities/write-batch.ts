@@ -1,0 +1,478 @@
+/**
+ * Writes many rows of the data model in a few statements, inside the caller's transaction, with the events of what really
+ * changed. Checks no permissions. Long because it is one algorithm: prepare, insert what is new, lock and merge what is
+ * there, publish. It inserts before it looks where nothing refers to other rows, since a first sync is nothing but new rows.
+ */
+import { sql } from "kysely";
+import type { OrganizationId, PluginId } from "../base/brands.ts";
+import { newId } from "../base/ids.ts";
+import { isObject } from "../base/json.ts";
+import type { EventLog } from "../bus/event-log.ts";
+import { isStorableText } from "../bus/event-record.ts";
+import { BackplaneError, type FieldError } from "../errors/error.ts";
+import { isEntityName } from "../manifest/entity-name.ts";
+import { jsonRows } from "../store/json.ts";
+import type { Tx } from "../store/store.ts";
+import { checkKnownFields } from "./check-entity.ts";
+import { cleanData, type Reference, sameJson } from "./clean-data.ts";
+import { entityName, hubFields, presentEntity, type StoredEntity } from "./entity-record.ts";
+
+/** Who writes, for provenance and for the events. */
+export interface EntityWrite {
+  organization: OrganizationId;
+  plugin: PluginId;
+  execution: string | null;
+  traceparent: string;
+  eventDepth: number;
+  /** CloudEvents `source` of the events. @default `/plugins/<plugin>` */
+  eventSource?: string;
+}
+
+/** One row as it should be. Its top-level fields replace those of the row; fields it does not name stay. */
+export interface EntityChange {
+  type: string;
+  /** Where it comes from. @default the plugin's id */
+  source?: string | undefined;
+  /** Its id there: (source, externalId) names one row for ever. */
+  externalId?: string | undefined;
+  /** The hub's id, where it is known. */
+  id?: string | undefined;
+  data: Readonly<Record<string, unknown>>;
+  /** The row is to be deleted: it stays, marked, and comes back when it is written again. */
+  deleted?: boolean | undefined;
+}
+
+/** Distinct rows, not changes: a row named twice counts once. */
+export interface BatchCounts {
+  created: number;
+  updated: number;
+  deleted: number;
+  unchanged: number;
+}
+
+export interface Outcome {
+  kind: "created" | "updated" | "deleted" | "unchanged";
+  /** Undefined when a row was to be deleted that is not there. */
+  row: StoredEntity | undefined;
+}
+
+/** Of one call. */
+const maxChanges = 1000;
+const maxNameLength = 512;
+const maxIdLength = 200;
+const maxTags = 200;
+
+/**
+ * Gives one outcome per change, in their order; the same for changes of one row. Errors: `invalid_input` naming
+ * `changes.<n>.…`, `payload_too_large`, `call_depth_exceeded`.
+ */
+export async function applyChanges(
+  { tx, eventLog }: { tx: Tx; eventLog: EventLog },
+  write: EntityWrite,
+  changes: readonly EntityChange[],
+): Promise<Outcome[]> {
+  const batch = prepare(write, changes);
+  await store(tx, write, batch);
+  await eventLog.publishAll(tx, eventsOf(write, batch.rows));
+  return batch.byChange.map(({ outcome }) => outcome!);
+}
+
+/** A row of the batch: all changes that name it, merged. */
+interface Pending {
+  /** Of the first change that names it. */
+  index: number;
+  type: string;
+  source: string;
+  externalId: string | undefined;
+  /** As given. */
+  id: string | undefined;
+  /** For the row, should it be new. */
+  newId: string;
+  data: Record<string, unknown>;
+  references: Reference[];
+  deleted: boolean;
+  changed?: string[];
+  outcome?: Outcome;
+}
+
+interface Batch {
+  rows: Pending[];
+  byChange: Pending[];
+  byName: Map<string, Pending>;
+  now: Date;
+}
+
+const nameKey = (type: string, source: string, externalId: string): string => `${type}\nx\n${source}\n${externalId}`;
+const idKey = (type: string, id: string): string => `${type}\ni\n${id}`;
+
+function prepare(write: EntityWrite, changes: readonly EntityChange[]): Batch {
+  const faults: FieldError[] = [];
+  if (changes.length > maxChanges) faults.push({ path: "changes", message: `at most ${maxChanges} at once` });
+  const batch: Batch = { rows: [], byChange: [], byName: new Map(), now: new Date() };
+  for (const [index, change] of changes.entries()) {
+    if (faults.length > 0 && (faults.length > 50 || changes.length > maxChanges)) break;
+    const pending = prepareOne(write, change, index, faults);
+    if (pending) batch.byChange.push(merge(batch, pending));
+  }
+  if (faults.length > 0) throw new BackplaneError("invalid_input", {}, { errors: faults.slice(0, 50) });
+  return batch;
+}
+
+function prepareOne(
+  write: EntityWrite,
+  change: EntityChange,
+  index: number,
+  faults: FieldError[],
+): Pending | undefined {
+  const path = `changes.${index}`;
+  const before = faults.length;
+  if (!isObject(change) || !isObject(change.data ?? {})) {
+    faults.push({ path, message: "must be an object" });
+    return undefined;
+  }
+  const { type, id, source, externalId, deleted = false } = change;
+  if (typeof type !== "string" || !isEntityName(type))
+    faults.push({
+      path: `${path}.type`,
+      message: "must be lower-case letters, digits and underscores, such as `contacts`",
+    });
+  for (const [name, value, max] of [
+    ["id", id, maxIdLength],
+    ["source", source, maxNameLength],
+    ["externalId", externalId, maxNameLength],
+  ] as const)
+    if (
+      value !== undefined &&
+      !(typeof value === "string" && value !== "" && value.length <= max && isStorableText(value))
+    )
+      faults.push({
+        path: `${path}.${name}`,
+        message: `must be text of 1 to ${max} characters without control characters`,
+      });
+  if (faults.length > before) return undefined;
+  const { data, references } = cleanData(change.data ?? {}, { without: hubFields, path: `${path}.data`, faults });
+  if (!deleted) checkKnownFields(type, data, { path: `${path}.data`, faults, references });
+  checkTags(data, `${path}.data`, faults);
+  return {
+    index,
+    type,
+    source: source ?? write.plugin,
+    externalId,
+    id,
+    newId: id ?? newId(),
+    data,
+    references,
+    deleted,
+  };
+}
+
+function checkTags(data: Record<string, unknown>, path: string, faults: FieldError[]): void {
+  const { tags } = data;
+  if (tags === undefined || tags === null) return;
+  if (
+    !Array.isArray(tags) ||
+    tags.length > maxTags ||
+    tags.some((tag) => typeof tag !== "string" || tag === "" || tag.length > 200)
+  )
+    faults.push({ path: `${path}.tags`, message: `must be a list of at most ${maxTags} texts of 1 to 200 characters` });
+  else data["tags"] = [...new Set(tags)];
+}
+
+/** Adds to the batch, or to what it has of the row already. */
+function merge({ rows, byName }: Batch, pending: Pending): Pending {
+  const { type, source, externalId, id } = pending;
+  const names = [
+    ...(externalId === undefined ? [] : [nameKey(type, source, externalId)]),
+    ...(id === undefined ? [] : [idKey(type, id)]),
+  ];
+  const known = names.map((name) => byName.get(name)).find((found) => found !== undefined);
+  for (const name of names) byName.set(name, known ?? pending);
+  if (!known) {
+    rows.push(pending);
+    return pending;
+  }
+  Object.assign(known.data, pending.data);
+  known.references = [
+    ...known.references.filter(({ field }) => field === undefined || !Object.hasOwn(pending.data, field)),
+    ...pending.references.map((reference) => {
+      const { field } = reference;
+      if (field === undefined) return reference;
+      const resolve = (id: string | null): void => {
+        known.data[field] = id;
+      };
+      return { ...reference, resolve };
+    }),
+  ];
+  known.deleted = pending.deleted;
+  known.externalId ??= externalId;
+  if (id !== undefined && known.id === undefined) Object.assign(known, { id, newId: id });
+  return known;
+}
+
+async function store(tx: Tx, write: EntityWrite, batch: Batch): Promise<void> {
+  const refers = batch.rows.some(({ references }) => references.length > 0);
+  let open = batch.rows;
+  if (!refers)
+    open = without(
+      open,
+      await insert(
+        tx,
+        write,
+        batch,
+        open.filter(({ deleted }) => !deleted),
+      ),
+    );
+  for (let round = 0; open.length > 0; round += 1) {
+    const found = await lock(tx, write, open);
+    if (refers && round === 0) await resolve(tx, write, batch, found);
+    await update(tx, write, batch, found);
+    const missing = open.filter((pending) => !found.has(pending));
+    for (const pending of missing) if (pending.deleted) pending.outcome = { kind: "unchanged", row: undefined };
+    const absent = missing.filter(({ deleted }) => !deleted);
+    if (absent.length === 0) return;
+    const inserted = await insert(tx, write, batch, absent);
+    open = without(absent, inserted);
+    if (open.length > 0 && round > 0) throw clash(open);
+    // Somebody else made a row in this very moment, and what refers to it has been given another id.
+    if (open.length > 0 && refers)
+      throw Object.assign(new Error("A row appeared while a batch was written"), { code: "40001" });
+  }
+}
+
+const without = (all: Pending[], done: ReadonlySet<Pending>): Pending[] =>
+  done.size === 0 ? all : all.filter((pending) => !done.has(pending));
+
+function clash(open: readonly Pending[]): BackplaneError {
+  const message = "`id` and `externalId` name two different rows, or a row that has another name already";
+  return new BackplaneError(
+    "invalid_input",
+    {},
+    { errors: open.slice(0, 20).map(({ index }) => ({ path: `changes.${index}`, message })) },
+  );
+}
+
+/** Inserts those whose names are free and gives them back. */
+async function insert(tx: Tx, write: EntityWrite, { now }: Batch, pendings: readonly Pending[]): Promise<Set<Pending>> {
+  const done = new Set<Pending>();
+  if (pendings.length === 0) return done;
+  const at = now.toISOString();
+  const rows = pendings.map(({ type, id: given, newId: id, source, externalId, data }) => ({
+    type,
+    id,
+    source,
+    external_id: externalId ?? null,
+    data,
+    source_tags: sourceTagsOf({ id: given, externalId, data }) ?? null,
+  }));
+  const columns = {
+    type: "text",
+    id: "text",
+    source: "text",
+    external_id: "text",
+    data: "jsonb",
+    source_tags: "jsonb",
+  };
+  const inserted = await sql<{ type: string; id: string }>`
+    insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
+    select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, ${write.execution}, ${at}::timestamptz, ${at}::timestamptz
+    from ${jsonRows(rows, columns)} on conflict do nothing returning type, id`.execute(tx);
+  const all = inserted.rows.length === pendings.length;
+  const ids = all ? undefined : new Set(inserted.rows.map(({ type, id }) => idKey(type, id)));
+  for (const pending of pendings) {
+    const { type, newId: id, source, externalId, data } = pending;
+    if (ids && !ids.has(idKey(type, id))) continue;
+    done.add(pending);
+    pending.outcome = {
+      kind: "created",
+      row: {
+        type,
+        id,
+        source,
+        external_id: externalId ?? null,
+        data,
+        version: 1,
+        plugin_id: write.plugin,
+        execution_id: write.execution,
+        created_at: now,
+        updated_at: now,
+        deleted_at: null,
+        source_tags: sourceTagsOf(pending) ?? null,
+        link_id: null,
+      },
+    };
+  }
+  return done;
+}
+
+const columns = sql`e.type, e.id, e.source, e.external_id, e.data, e.version, e.plugin_id, e.execution_id, e.created_at, e.updated_at, e.deleted_at, e.source_tags, e.link_id`;
+
+/** The rows that are there, locked until the transaction ends. Error: `invalid_input` when a change names two rows. */
+async function lock(tx: Tx, write: EntityWrite, pendings: readonly Pending[]): Promise<Map<Pending, StoredEntity>> {
+  const found = new Map<Pending, StoredEntity>();
+  const named: { n: number; type: string; source: string; external_id: string }[] = [];
+  const byId: { n: number; type: string; id: string | undefined }[] = [];
+  for (const [n, { type, id, source, externalId }] of pendings.entries()) {
+    if (externalId === undefined) byId.push({ n, type, id });
+    else named.push({ n, type, source, external_id: externalId });
+  }
+  type Found = StoredEntity & { n: number };
+  const rows: Found[] = [];
+  if (named.length > 0)
+    rows.push(
+      ...(
+        await sql<Found>`select rows.n, ${columns} from ${jsonRows(named, { n: "int", type: "text", source: "text", external_id: "text" })}
+        join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.source = rows.source and e.external_id = rows.external_id
+        for update of e`.execute(tx)
+      ).rows,
+    );
+  if (byId.length > 0)
+    rows.push(
+      ...(
+        await sql<Found>`select rows.n, ${columns} from ${jsonRows(byId, { n: "int", type: "text", id: "text" })}
+        join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.id = rows.id for update of e`.execute(
+          tx,
+        )
+      ).rows,
+    );
+  for (const { n, ...row } of rows) found.set(pendings[n]!, row);
+  const wrong = [...found].filter(([{ id }, row]) => id !== undefined && id !== row.id).map(([pending]) => pending);
+  if (wrong.length > 0) throw clash(wrong);
+  return found;
+}
+
+/** Puts ids in the place of references: of rows of this batch, else of stored ones, else null. */
+async function resolve(
+  tx: Tx,
+  write: EntityWrite,
+  { rows, byName }: Batch,
+  found: Map<Pending, StoredEntity>,
+): Promise<void> {
+  const elsewhere = new Map<
+    string,
+    { key: string; type: string; source: string; external_id: string; to: Reference[] }
+  >();
+  for (const { source: own, references } of rows)
+    for (const reference of references) {
+      const { type, source = own, externalId } = reference;
+      const key = nameKey(type, source, externalId);
+      const target = byName.get(key);
+      const there = target && found.get(target);
+      if (there) reference.resolve(there.id);
+      else if (target && !target.deleted) reference.resolve(target.newId);
+      else {
+        const entry = elsewhere.get(key) ?? { key, type, source, external_id: externalId, to: [] };
+        entry.to.push(reference);
+        elsewhere.set(key, entry);
+      }
+    }
+  if (elsewhere.size === 0) return;
+  const keys = [...elsewhere.values()].map(({ to: _, ...key }) => key);
+  const stored = await sql<{ key: string; id: string }>`
+    select rows.key, e.id from ${jsonRows(keys, { key: "text", type: "text", source: "text", external_id: "text" })}
+    join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.source = rows.source and e.external_id = rows.external_id`.execute(
+    tx,
+  );
+  for (const { key, id } of stored.rows) for (const reference of elsewhere.get(key)!.to) reference.resolve(id);
+}
+
+async function update(tx: Tx, write: EntityWrite, { now }: Batch, found: Map<Pending, StoredEntity>): Promise<void> {
+  const patches: object[] = [];
+  for (const [pending, row] of found) {
+    const patch = pending.deleted ? (row.deleted_at === null ? {} : undefined) : patchOf(pending, row);
+    const said = pending.deleted ? undefined : sourceTagsOf(pending);
+    const sourceTags = said === undefined || sameJson(said, row.source_tags) ? undefined : said;
+    if (patch || sourceTags)
+      patches.push({
+        type: row.type,
+        id: row.id,
+        patch: patch ?? {},
+        step: patch ? 1 : 0,
+        deleted: pending.deleted,
+        source_tags: sourceTags,
+      });
+    if (!patch) {
+      pending.outcome = { kind: "unchanged", row };
+      continue;
+    }
+    pending.changed = [...Object.keys(patch), ...(row.deleted_at !== null || pending.deleted ? ["deletedAt"] : [])];
+    pending.outcome = {
+      kind: pending.deleted ? "deleted" : "updated",
+      row: {
+        ...row,
+        data: { ...row.data, ...patch },
+        version: row.version + 1,
+        plugin_id: write.plugin,
+        execution_id: write.execution,
+        updated_at: now,
+        deleted_at: pending.deleted ? now : null,
+      },
+    };
+  }
+  if (patches.length === 0) return;
+  const at = now.toISOString();
+  const columns = { type: "text", id: "text", patch: "jsonb", step: "int", deleted: "boolean", source_tags: "jsonb" };
+  // A step of 0 notes what the source said of tags where that changes nothing to be seen.
+  await sql`
+    update entities e set data = e.data || rows.patch, version = e.version + rows.step,
+      plugin_id = case rows.step when 1 then ${write.plugin} else e.plugin_id end,
+      execution_id = case rows.step when 1 then ${write.execution} else e.execution_id end,
+      updated_at = case rows.step when 1 then ${at}::timestamptz else e.updated_at end,
+      deleted_at = case when rows.deleted then ${at}::timestamptz end, source_tags = coalesce(rows.source_tags, e.source_tags)
+    from ${jsonRows(patches as Record<string, unknown>[], columns)}
+    where e.organization_id = ${write.organization} and e.type = rows.type and e.id = rows.id`.execute(tx);
+}
+
+/** The fields that differ; undefined when the row is as it should be. What changes nothing is no change: vendors send the same item again and again. */
+function patchOf(pending: Pending, row: StoredEntity): Record<string, unknown> | undefined {
+  const patch: Record<string, unknown> = {};
+  const tags = mergedTags(pending, row);
+  let differs = row.deleted_at !== null;
+  for (const key of Object.keys(pending.data)) {
+    const value = key === "tags" ? tags : pending.data[key];
+    if (sameJson(value, row.data[key]) && Object.hasOwn(row.data, key)) continue;
+    patch[key] = value;
+    differs = true;
+  }
+  return differs ? patch : undefined;
+}
+
+/** By (source, externalId) a source speaks of its own item; by id somebody edits the row. */
+function sourceTagsOf({ id, externalId, data }: Pick<Pending, "id" | "externalId" | "data">): string[] | undefined {
+  return id === undefined && externalId !== undefined && Array.isArray(data["tags"]) ? data["tags"] : undefined;
+}
+
+/** A source adds and takes away its own tags; what others added stays, and what they took away stays away. */
+function mergedTags(pending: Pending, row: StoredEntity): unknown {
+  const given = sourceTagsOf(pending);
+  if (given === undefined) return pending.data["tags"];
+  const said = new Set(row.source_tags ?? []);
+  const saidNow = new Set(given);
+  const there = Array.isArray(row.data["tags"]) ? (row.data["tags"] as string[]) : [];
+  const kept = there.filter((tag) => saidNow.has(tag) || !said.has(tag));
+  return [...kept, ...given.filter((tag) => !said.has(tag) && !kept.includes(tag))];
+}
+
+function eventsOf(write: EntityWrite, rows: readonly Pending[]): Parameters<EventLog["publishAll"]>[1] {
+  const source = write.eventSource ?? `/plugins/${write.plugin}`;
+  const words = { created: "Created", updated: "Updated", deleted: "Deleted" } as const;
+  return rows.flatMap(({ type, outcome, changed }) => {
+    if (!outcome?.row || outcome.kind === "unchanged") return [];
+    const { id } = outcome.row;
+    return [
+      {
+        organization: write.organization,
+        type: `data.${entityName(type)}${words[outcome.kind]}`,
+        source,
+        subject: id,
+        data: {
+          entity: type,
+          id,
+          record: presentEntity(outcome.row),
+          ...(outcome.kind === "updated" ? { changed } : {}),
+        },
+        traceparent: write.traceparent === "" ? undefined : write.traceparent,
+        depth: write.eventDepth + 1,
+      },
+    ];
+  });
+}
