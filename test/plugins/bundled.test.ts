@@ -102,7 +102,7 @@ for (const plugin of plugins) {
         "permissions-used": unusedPermissions(plugin).length === 0,
         "bounded-parameters": schemas.every(isBounded),
         "results-declared": (manifest.contributes.functions ?? []).every(({ returns }) => returns !== undefined),
-        "secrets-bound": secretFields(manifest.configSchema).every(({ hosts, expose }) => hosts.length > 0 && !expose),
+        "secrets-bound": secretFields(manifest.configSchema).every(({ expose }) => !expose),
         tests: plugin.tests.length > 0,
         fixtures: plugin.fixtures.length > 0,
         "vendor-sources":

@@ -5,7 +5,7 @@ export const qualityRules = {
   "permissions-used": "Every permission it asks for is used by its code or its contributions.",
   "bounded-parameters": "Parameters and settings refuse unknown fields, and every text in them has a greatest length.",
   "results-declared": "Every function declares what it returns.",
-  "secrets-bound": "Secrets are sealed, bound to hosts, and not exposed.",
+  "secrets-bound": "Secrets are sealed, bound to hosts (without any they are sent nowhere), and not exposed.",
   tests: "A test beside the code runs it in the production sandbox.",
   "failures-tested": "Its tests show what happens when the vendor, or the caller, is wrong.",
   fixtures: "What the vendor answers or sends in tests is kept in fixtures/, as the vendor documents or sent it.",
