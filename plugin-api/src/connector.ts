@@ -11,7 +11,10 @@ export interface Connector<Config extends object = ConfigShape> {
   readonly version?: string;
   /** Called once before the first other call. */
   init?(ctx: PluginContext<Config>): Promise<void>;
-  /** Yields what changed since `options.since`, oldest first where the service can. */
+  /**
+   * Yields what changed since `options.since`, oldest first where the service can. May return `{ cursor }` or `{ cursors }` (by
+   * item type): where the next sync goes on, for services that give a cursor after the last item.
+   */
   sync(
     options: SyncOptions,
     ctx: PluginContext<Config>,
@@ -36,10 +39,15 @@ export interface Connector<Config extends object = ConfigShape> {
 }
 
 export interface SyncOptions {
-  /** RFC 3339 UTC; absent for a first, full sync. */
+  /** RFC 3339 UTC, inclusive: everything asked for up to then is stored. Absent for a first, full sync. */
   since?: string;
-  /** The `cursor` of the last item that was stored. */
+  /** The `cursor` of the last item that was stored; with one entry in `types`, of the last item of that type. */
   cursor?: unknown;
+  /**
+   * The same by item type. A type whose items have no cursor of their own has `{ value, id }` here: its latest `updatedAt`, and
+   * the id of that item.
+   */
+  cursors?: Record<string, unknown>;
   /** Everything again, whatever was stored before. */
   full?: boolean;
   /** Only these kinds of item; absent: all. */
@@ -80,13 +88,13 @@ export interface RawItem {
 }
 
 export interface Entity {
-  /** Kind in the unified model, for example `Contact`. */
+  /** Kind in the unified model, for example `contacts`; `Contact` means the same. */
   type: string;
   /** Set only where the id in the unified model is known. */
   id?: string;
   /** Where the entity comes from; with `externalId` it finds the row again. @default the plugin's id */
   source?: string;
-  /** The entity's id at the service. */
+  /** The entity's id at the service. @default the item's id */
   externalId?: string;
   data: Record<string, unknown>;
   deleted?: boolean;

@@ -4,6 +4,7 @@
 export const authorErrorCodes = [
   // The ability itself
   "ability_unknown",
+  "ability_restricted",
   "ability_input",
   "ability_timeout",
   "permission_denied",
@@ -16,6 +17,9 @@ export const authorErrorCodes = [
   "egress_timeout",
   "egress_too_large",
   "secret_misused",
+  "connection_required",
+  "connection_expired",
+  "connection_unavailable",
   // ctx.storage and ctx.data
   "storage_quota",
   "not_found",
@@ -64,6 +68,8 @@ export interface HttpError extends Error {
   readonly body: unknown;
   readonly headers: Record<string, string>;
   readonly url: string;
+  /** Whole seconds until the service wants to be asked again, from its `Retry-After` (a number or a date); absent without one. */
+  readonly retryAfter?: number;
 }
 
 /** True for a failed ability call; with `code`, only for that one. */

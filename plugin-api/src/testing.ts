@@ -11,6 +11,11 @@ export interface TestPluginOptions {
   config?: Record<string, unknown>;
   /** What is granted. @default "all" */
   grants?: "all" | readonly string[];
+  /**
+   * Connections that are made already, each with its access token, so that `ctx.config.<name>` works toward the connection's
+   * hosts. The rest is not connected. @default none
+   */
+  connections?: Record<string, string>;
   /** Answers of the services that the plugin calls. A request without one is answered 501 and reported. */
   http?: readonly HttpScript[];
   /** Rows that are there at the beginning, by entity: `{ contacts: [{ id: "1", name: "Ada" }] }`. */
@@ -96,6 +101,34 @@ export interface TestCallError extends Error {
   readonly errors?: readonly { path: string; message: string }[];
 }
 
+export interface TestSyncOptions {
+  since?: string;
+  cursor?: unknown;
+  cursors?: Record<string, unknown>;
+  full?: boolean;
+  types?: string[];
+  limit?: number;
+}
+
+export interface TestSynced {
+  /** What was yielded, oldest first, with the entities that `mapToUnifiedModel` made of it. */
+  items: {
+    id: string;
+    type: string;
+    updatedAt?: string;
+    cursor?: unknown;
+    deleted: boolean;
+    total?: number;
+    entities: { type: string; source?: string; externalId?: string; id?: string; data: object; deleted?: boolean }[];
+  }[];
+  /** What the next sync would get: hand it to `sync` again to test that. */
+  next: TestSyncOptions;
+  /** `next.cursor`. */
+  cursor: unknown;
+  /** Rows of the data model. */
+  counts: { created: number; updated: number; deleted: number; unchanged: number };
+}
+
 export interface TestedPlugin extends AsyncDisposable {
   readonly id: string;
   /** Where vendors would post; `webhook` builds on it. */
@@ -108,7 +141,12 @@ export interface TestedPlugin extends AsyncDisposable {
   webhook(request?: TestWebhookRequest): Promise<TestWebhookAnswer>;
   /** Calls a method of the channel. */
   channel<T = unknown>(method: string, ...args: unknown[]): Promise<T>;
-  /** Calls a method of the connector. */
+  /**
+   * Syncs once, as the hub would: items are mapped in the sandbox, checked and stored. Rejects with what `sync` threw; what came
+   * before is stored.
+   */
+  sync(options?: TestSyncOptions): Promise<TestSynced>;
+  /** Calls a method of the connector. What `handleIncomingEvent` answers is stored and published, as the hub would. */
   connector<T = unknown>(method: string, ...args: unknown[]): Promise<T>;
   condition(id: string, parameters?: object, context?: object): Promise<boolean>;
   action<T = unknown>(id: string, parameters?: object, context?: object): Promise<T>;

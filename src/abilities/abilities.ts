@@ -2,6 +2,7 @@
 import { encodeJson, parseJson } from "../base/json.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Installation } from "../installations/installations.ts";
+import { restrictionReason } from "../policy/restrictions.ts";
 import type { AbilityCall } from "../runtimes/runtime.ts";
 import type { Ability } from "./ability.ts";
 import { type CallContext, isCallContext } from "./call-context.ts";
@@ -9,7 +10,7 @@ import { type CallContext, isCallContext } from "./call-context.ts";
 export interface Abilities {
   /** For `GuestEnvironment.abilities`. */
   namesFor(installation: Installation): string[];
-  /** Errors: `ability_unknown`, `ability_input`, `permission_denied`, and those of the ability. */
+  /** Errors: `ability_unknown`, `ability_restricted`, `ability_input`, `permission_denied`, and those of the ability. */
   answer(call: AbilityCall): Promise<Uint8Array>;
   take(message: Omit<AbilityCall, "signal">): void;
 }
@@ -53,7 +54,10 @@ export function createAbilities({ abilities: list, refresh }: AbilitiesOptions):
 
   const run = (call: Omit<AbilityCall, "signal">, ability: Ability, signal: AbortSignal): Promise<unknown> => {
     if (!isCallContext(call.context)) throw new BackplaneError("ability_unknown", { ability: call.ability });
-    const counts = call.context.abilityCalls;
+    const { abilityCalls: counts, restriction, installation } = call.context;
+    const reason = restrictionReason(restriction, ability.name);
+    if (reason !== undefined)
+      throw new BackplaneError("ability_restricted", { plugin: installation.plugin, ability: ability.name, reason });
     counts[ability.name] = (counts[ability.name] ?? 0) + 1;
     return ability.run({ context: call.context, signal }, parseJson(call.args, call.instance.limits.messageBytes));
   };

@@ -38,7 +38,7 @@ export function createEventsAbility({ eventLog }: { eventLog: EventLog }): Abili
 const maxIdBytes = 256;
 
 /** Nobody else's ids begin like this, so that none can take the place of a plugin's event: not another plugin's, not a person's. */
-function pluginEventId(plugin: string, id: string): string {
+export function pluginEventId(plugin: string, id: string): string {
   const scoped = `${pluginEventIds}${plugin}#${id}`;
   if (Buffer.byteLength(scoped) <= maxIdBytes) return scoped;
   return `${pluginEventIds}${plugin}#sha256:${createHash("sha256").update(id).digest("hex")}`;

@@ -1,12 +1,17 @@
 /**
  * `ctx.http`: one web request through the proxy lane. Needs `network:outbound:<host>` for every host on the way. Sealed
- * secrets are filled in per hop, toward their own hosts, and taken out of the answer.
+ * secrets are filled in per hop, toward their own hosts, and taken out of the answer; so are the access tokens of connections,
+ * fresh for every request, and renewed once when a host answers one with 401.
  */
 import { z } from "zod";
-import type { Egress, EgressHop } from "../egress/egress.ts";
+import type { AccessTokens } from "../connections/access-tokens.ts";
+import type { Egress, EgressHop, EgressResponse } from "../egress/egress.ts";
 import { tooLarge } from "../egress/read-body.ts";
 import { defaultLimits } from "../policy/limits.ts";
+import { grantedHosts, permits } from "../policy/permits.ts";
+import { type ConnectionToken, noTokens } from "../secrets/installation-secrets.ts";
 import { type Ability, bytesSchema, defineAbility, hasGrant, toBytes } from "./ability.ts";
+import type { CallContext } from "./call-context.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
 import { createTurns } from "./turns.ts";
 
@@ -35,6 +40,8 @@ export function bodyBytesWithin(messageBytes: number): number {
 export interface HttpOptions {
   egress: Egress;
   secretsOf: SecretsOf;
+  /** Access tokens of connections. */
+  tokens: Pick<AccessTokens, "use" | "all">;
   /** Bytes of an answer's body. @default 3047424, which fit into one message to the guest */
   maxResponseBytes?: number;
 }
@@ -42,6 +49,7 @@ export interface HttpOptions {
 export function createHttpAbility({
   egress,
   secretsOf,
+  tokens,
   maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes),
 }: HttpOptions): Ability {
   const takeTurns = createTurns({ perKey: maxAtOnce });
@@ -54,31 +62,43 @@ export function createHttpAbility({
       const secrets = await secretsOf(installation);
       const body =
         typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? undefined);
-      const answer = await takeTurns(installation.id, signal, () =>
+      const until = Math.min(context.deadline, Date.now() + 30_000);
+      /** Generations of the connections whose tokens went to the host that answered. */
+      let used = new Map<string, number>();
+      const exchange = (): Promise<EgressResponse> =>
         egress.fetch({
           url: request.url,
           method: request.method,
           headers: request.headers,
           ...(body === undefined ? {} : { body }),
           ...(request.redirect === undefined ? {} : { redirect: request.redirect }),
-          allowedHosts: outboundHosts(installation.grants),
+          allowedHosts: allowedHosts(context),
           partition: `${context.organization}/${installation.id}`,
-          timeoutMs: Math.max(1, Math.min(30_000, context.deadline - Date.now())),
+          timeoutMs: Math.max(1, until - Date.now()),
           maxResponseBytes,
           signal,
-          onHop(hop: EgressHop) {
-            const filled = secrets.fill({
+          async onHop(hop: EgressHop) {
+            const fillable = {
               url: hop.url,
               host: hop.host,
               headers: hop.headers.map(([name, value]) => [name, value] as [string, string]),
               body: hop.body,
               crossHost: hop.crossHost,
-            });
+            };
+            const given = new Map<string, ConnectionToken>();
+            used = new Map();
+            for (const name of secrets.connectionsIn(fillable)) {
+              const { token, generation } = await tokens.use(installation, name);
+              given.set(name, token);
+              used.set(name, generation);
+            }
+            const filled = secrets.fill(fillable, given);
             return { ...hop, url: filled.request.url, headers: filled.request.headers, body: filled.request.body };
           },
-          onAnswer(given) {
-            if (secrets.fields.length === 0) return given;
-            const redactor = secrets.answerRedactor();
+          async onAnswer(given) {
+            const connected = secrets.connections.length > 0;
+            if (secrets.fields.length === 0 && !connected) return given;
+            const redactor = secrets.answerRedactor(connected ? await tokens.all(installation) : noTokens);
             return {
               ...given,
               statusText: redactor.text(given.statusText),
@@ -86,8 +106,16 @@ export function createHttpAbility({
               body: redactor.bytes(given.body),
             };
           },
-        }),
-      );
+        });
+      const answer = await takeTurns(installation.id, signal, async () => {
+        const first = await exchange();
+        if (first.status !== 401 || used.size === 0) return first;
+        // The service took the token back before its time. Whoever refused it did nothing, so asking again is safe.
+        const renewed = await Promise.all(
+          [...used].map(async ([name, old]) => (await tokens.use(installation, name, old)).generation !== old),
+        );
+        return renewed.includes(true) ? await exchange() : first;
+      });
       // Handles in place of echoed secrets can make a body longer than what came.
       if (answer.body.byteLength > maxResponseBytes) throw tooLarge(new URL(answer.url).hostname, maxResponseBytes);
       return {
@@ -102,7 +130,8 @@ export function createHttpAbility({
   });
 }
 
-export function outboundHosts(grants: readonly string[]): string[] {
-  const prefix = "network:outbound:";
-  return grants.filter((grant) => grant.startsWith(prefix)).map((grant) => grant.slice(prefix.length));
+/** A pure call reaches the hosts of its operator, as far as they are granted. */
+function allowedHosts({ installation, restriction }: CallContext): string[] {
+  if (restriction?.kind !== "pure") return grantedHosts(installation.grants);
+  return restriction.hosts.filter((host) => permits(installation.grants, `network:outbound:${host}`));
 }

@@ -16,12 +16,14 @@ import type {
 import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
+import { takesIncoming } from "../connectors/incoming.ts";
 import { createEntities } from "../entities/entities.ts";
 import { toBackplaneError } from "../errors/error.ts";
 import type { ContributionKind } from "../invocation/execution-record.ts";
 import { matchesEventPattern } from "../manifest/event-pattern.ts";
 import type { LoadedFolder } from "../packages/load-folder.ts";
 import { loadFolder } from "../packages/load-folder.ts";
+import { connectorKit } from "./connector-kit.ts";
 import { diagnosticsOf, formatDiagnostic } from "./diagnostic.ts";
 import type { Conversation } from "./scripted-services.ts";
 import type { KitHub, TestedHub } from "./tested-hub.ts";
@@ -42,7 +44,14 @@ export function createPluginKit({
   const folders = new Map<string, Promise<LoadedFolder>>();
   let count = 0;
 
-  return async function testPlugin({ dir = defaultDir, config, grants = "all", http = [], data = {} }) {
+  return async function testPlugin({
+    dir = defaultDir,
+    config,
+    grants = "all",
+    connections = {},
+    http = [],
+    data = {},
+  }) {
     const { hub, services } = await start();
     const path = resolve(dir);
     const loading = folders.get(path) ?? loadFolder(path);
@@ -58,7 +67,9 @@ export function createPluginKit({
         { organization, actor },
         { id, version: folder.manifest.version, grants, ...(config === undefined ? {} : { config }) },
       );
-      await hub.lifecycle.activate({ organization, actor }, id);
+      const installation = await hub.lifecycle.activate({ organization, actor }, id);
+      for (const [name, accessToken] of Object.entries(connections))
+        await hub.connections.adopt({ organization, actor }, installation, name, { accessToken });
       return testedPlugin({ hub, organization, id, conversation: services.open(http) });
     } catch (error) {
       throw testError(error);
@@ -110,6 +121,10 @@ function testedPlugin({ hub, organization, id, conversation }: Under): TestedPlu
       await look();
     }
   };
+  const connector = connectorKit({
+    ...{ hub, organization, id, actor },
+    failure: (error, stack) => testError(error, stack, conversation),
+  });
   const change = async (work: () => Promise<unknown>): Promise<void> => {
     await work().catch((error: unknown) => {
       throw testError(error);
@@ -148,11 +163,19 @@ function testedPlugin({ hub, organization, id, conversation }: Under): TestedPlu
         body?: unknown;
         accept?: unknown[];
       };
-      for (const item of accept) await run("channel", "handleIncomingEvent", [item]);
+      const { manifest } = await hub.installations.get(organization, id);
+      const toConnector = takesIncoming(manifest);
+      for (const item of accept)
+        if (toConnector) await connector.incoming(item).finally(look);
+        else await run("channel", "handleIncomingEvent", [item]);
       return { status, headers, body, accepted: accept };
     },
     channel: (method, ...args) => run("channel", method, args),
-    connector: (method, ...args) => run("connector", method, args),
+    sync: (options = {}) => connector.sync(options).finally(look),
+    connector: <T>(method: string, ...args: unknown[]) =>
+      method === "handleIncomingEvent"
+        ? connector.incoming<T>(args[0]).finally(look)
+        : run<T>("connector", method, args),
     condition: (name, parameters = {}, given = {}) =>
       run("condition", name, [parameters, ruleContext(given, organization)]),
     action: (name, parameters = {}, given = {}) => run("action", name, [parameters, ruleContext(given, organization)]),

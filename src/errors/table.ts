@@ -177,6 +177,19 @@ export const errorTable = {
     audience: "user",
     recovery: "fix_request",
   },
+  // Rules
+  invalid_rule: {
+    status: 400,
+    message: "The rule has {count} fault(s); `errors` names each with its line and column.",
+    audience: "user",
+    recovery: "fix_request",
+  },
+  rule_broken: {
+    status: 409,
+    message: "Rule '{rule}' cannot run: {reason}",
+    audience: "user",
+    recovery: "reconfigure",
+  },
   // Invocation
   function_not_found: {
     status: 404,
@@ -288,6 +301,26 @@ export const errorTable = {
     audience: "operator",
     recovery: "retry",
   },
+  // Messages, calls and faxes
+  channel_unavailable: {
+    status: 409,
+    message: "There is no active channel of type '{channel}' in {where}. Install and activate a plugin that has one.",
+    audience: "user",
+    recovery: "ask_admin",
+  },
+  channel_ambiguous: {
+    status: 409,
+    message:
+      "Several plugins have a channel of type '{channel}': {candidates}. Name one as `plugin`, or make one the default.",
+    audience: "user",
+    recovery: "fix_request",
+  },
+  no_address: {
+    status: 400,
+    message: "The contact has no address for the channel '{channel}'. Name one in `to`, or add it to the contact.",
+    audience: "user",
+    recovery: "fix_request",
+  },
   // What a plugin's ability call ran into (seen by authors as `error.code`)
   ability_unknown: {
     status: 502,
@@ -300,6 +333,12 @@ export const errorTable = {
     message: "Plugin '{plugin}' was not granted '{permission}'.",
     audience: "author",
     recovery: "ask_admin",
+  },
+  ability_restricted: {
+    status: 502,
+    message: "`{ability}` is refused to plugin '{plugin}' here: {reason}.",
+    audience: "author",
+    recovery: "fix_plugin",
   },
   ability_input: {
     status: 502,
@@ -342,6 +381,33 @@ export const errorTable = {
     message: "The sealed secret '{field}' cannot be used here: {reason}.",
     audience: "author",
     recovery: "fix_plugin",
+  },
+  connection_required: {
+    status: 502,
+    message:
+      "Connection '{connection}' of plugin '{plugin}' is not connected yet. An admin connects it with `backplane connect {plugin} {connection}`.",
+    audience: "user",
+    recovery: "reconfigure",
+  },
+  connection_expired: {
+    status: 502,
+    message:
+      "Connection '{connection}' of plugin '{plugin}' must be connected again: {reason}. An admin does so with `backplane connect {plugin} {connection}`.",
+    audience: "user",
+    recovery: "reconfigure",
+  },
+  connection_unavailable: {
+    status: 503,
+    message:
+      "The access token of connection '{connection}' of plugin '{plugin}' could not be renewed: {reason}. The connection is kept; try again in {retryAfter} s.",
+    audience: "user",
+    recovery: "retry",
+  },
+  connection_refused: {
+    status: 502,
+    message: "Connection '{connection}' of plugin '{plugin}' could not be made: {reason}.",
+    audience: "user",
+    recovery: "reconfigure",
   },
   storage_quota: {
     status: 502,

@@ -17,6 +17,10 @@ export interface Contribution {
   idempotent: boolean;
 }
 
+/** Built-in handlers of connectors: `sync` with `mapToUnifiedModel` as a stream of batches, and `handleIncomingEvent` with it. */
+export const syncBatches = "syncBatches";
+export const incomingChanges = "incomingChanges";
+
 const declared = (handler: readonly string[], idempotent: boolean): Contribution => ({
   handler,
   permissions: [],
@@ -47,7 +51,7 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
       return declared(["health"], true);
     case "channel":
     case "connector":
-      return declared([kind, name], name === "handleIncomingEvent");
+      return declared([kind, name], name === "handleIncomingEvent" || name === incomingChanges || name === syncBatches);
     case "condition":
       return declared(["conditions", name, "evaluate"], true);
     case "action":

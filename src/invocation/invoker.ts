@@ -1,6 +1,7 @@
 /**
  * The one invocation path (DESIGN decision 11): validate → authorise → meter → run → record. Every edge, event, webhook
- * and plugin-to-plugin call comes through `run` (waits for the outcome) or `enqueue` (durable, answered later).
+ * and plugin-to-plugin call comes through `run` (waits for the outcome), `stream` (gives chunks as the caller takes them) or
+ * `enqueue` (durable, answered later).
  *
  * Life of an execution: `queued` (async only: row and delivery in one transaction) → `running` (the row is written before
  * an async call runs; a sync one appears once it is 200 ms old) → `succeeded`, `failed` or `cancelled`, written before the
@@ -11,12 +12,11 @@
 
 import type { Attributes } from "@opentelemetry/api";
 import type { CallContext } from "../abilities/call-context.ts";
-import { asExecutionId, type ExecutionId, type OrganizationId, type PluginId } from "../base/brands.ts";
-import { newId } from "../base/ids.ts";
+import type { ExecutionId, OrganizationId, PluginId } from "../base/brands.ts";
 import { encodeJson } from "../base/json.ts";
 import { TokenBuckets } from "../base/token-bucket.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
-import { type Delivery, RetryLater } from "../bus/delivery.ts";
+import { RetryLater } from "../bus/delivery.ts";
 import { HubStops } from "../bus/delivery-runner.ts";
 import { BackplaneError, toBackplaneError } from "../errors/error.ts";
 import type { ErrorCode } from "../errors/table.ts";
@@ -24,16 +24,20 @@ import type { Installation, Installations } from "../installations/installations
 import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import { executionConsumer } from "../policy/consumers.ts";
 import { permits } from "../policy/permits.ts";
-import type { PluginInstance, PluginRuntime, RuntimeOutcome } from "../runtimes/runtime.ts";
+import type { PluginInstance, PluginRuntime, RuntimeCall, RuntimeOutcome, RuntimeStream } from "../runtimes/runtime.ts";
 import { json } from "../store/json.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { assertOutsideTransaction } from "../store/transaction-scope.ts";
 import { withSpan } from "../telemetry/span.ts";
 import { childSpan, newTrace, type Trace } from "../telemetry/trace.ts";
+import { cancelled, Interrupted, whyStopped, withoutSecrets } from "./call-end.ts";
+import { deadlineOf, environmentOf, streamCpuMs } from "./call-limits.ts";
 import { type Contribution, findContribution } from "./contributions.ts";
 import { type ContributionKind, type ExecutionRecord, endedStatuses, executionFromRow } from "./execution-record.ts";
 import { cancelChannel } from "./executions.ts";
+import { assertActive, checkParameters, nextChain, restrictionOf } from "./guards.ts";
 import type { Instances } from "./instances.ts";
+import { insertQueued, newRecord, requestOf } from "./new-record.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface InvokeRequest {
@@ -63,6 +67,13 @@ export interface InvokeOutcome {
   error?: BackplaneError;
 }
 
+/** A call whose handler yields. Iterate it once: asking for the next chunk says that the one before is done with. */
+export interface InvokeStream extends AsyncIterable<Uint8Array> {
+  readonly execution: ExecutionId;
+  /** How it ended, after the last chunk; leaving the iteration early ends it `cancelled`. */
+  readonly outcome: Promise<InvokeOutcome>;
+}
+
 export interface InvokerOptions {
   store: Store;
   node: string;
@@ -89,6 +100,8 @@ export interface Invoker {
    * `invalid_parameters`, `permission_denied`, `rate_limited`, `call_cycle`, `call_depth_exceeded`, `no_code`, `shutting_down`.
    */
   run(request: InvokeRequest): Promise<InvokeOutcome>;
+  /** The same path for a handler that yields. `window`: chunks it may be ahead of the reader. Errors as of `run`. */
+  stream(request: InvokeRequest, options?: { window?: number }): Promise<InvokeStream>;
   /** The same checks, then a durable `queued` execution. */
   enqueue(request: InvokeRequest): Promise<ExecutionId>;
   /** Ends executions whose hub is gone. `alive` are the ids of living hubs. Returns how many. */
@@ -98,7 +111,7 @@ export interface Invoker {
   close(options?: { drainMs?: number }): Promise<void>;
 }
 
-interface Prepared {
+export interface Prepared {
   installation: Installation;
   contribution: Contribution;
   trace: Trace;
@@ -114,29 +127,15 @@ interface Running {
   visible: boolean;
 }
 
-/** Reason of an abort: a person asked for it. */
-const cancelled = "cancelled";
-
-/** An async call that did not end here and will go on elsewhere or later; its row must not be ended. */
-class Interrupted extends Error {
-  /** Nothing ran yet: back to `queued`. */
-  readonly unbegun: boolean;
-  constructor(message: string, { unbegun }: { unbegun: boolean }) {
-    super(message);
-    this.unbegun = unbegun;
-  }
-}
-const notBegun: readonly ErrorCode[] = ["concurrency_exceeded", "runtime_unavailable"];
 const later: readonly ErrorCode[] = ["shutting_down", "database_unavailable", "rate_limited"];
 
-const maxDepth = 8;
 const visibleAfterMs = 200;
 /** Parameters and results above this are left out of the record of a sync call; async results are always kept. */
 const recordedBytes = 256 * 1024;
 
 export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
   const { store, node, installations, instances, runtime, recorder, deliveries } = options;
-  const asyncTimeoutMs = options.asyncTimeoutMs ?? 900_000;
+  const longMs = options.asyncTimeoutMs ?? 900_000;
   const buckets = new TokenBuckets(options.rate ?? { perSecond: 2000, burst: 4000 });
   const running = new Map<string, Running>();
   let closing = false;
@@ -181,6 +180,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     record: ExecutionRecord,
     prepared: Prepared,
     request: InvokeRequest,
+    stream?: (instance: PluginInstance, call: RuntimeCall) => RuntimeStream,
   ): Promise<InvokeOutcome> => {
     const { installation, contribution } = prepared;
     const entry: Running = { record, abort: new AbortController(), dirty: false, visible: record.mode === "async" };
@@ -189,7 +189,9 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     try {
       if (record.mode === "async" && !(await begin(record))) throw new Interrupted("it has ended", { unbegun: false });
       const instance = await instances.of(installation, request.name);
-      const deadline = deadlineOf({ record, request, instance, installation, asyncTimeoutMs });
+      const mayBeLong = record.mode === "async" || stream !== undefined;
+      const deadline = deadlineOf({ record, request, instance, installation, longMs, mayBeLong });
+      const restriction = restrictionOf(installation, request);
       const context: CallContext = {
         organization: record.organization,
         installation,
@@ -198,23 +200,26 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
         chain: prepared.chain,
         deadline,
         eventDepth: request.eventDepth ?? request.parent?.eventDepth ?? 0,
+        ...(restriction ? { restriction } : {}),
         abilityCalls: record.abilityCalls,
         onProgress(value) {
           record.progress = value;
           entry.dirty = true;
         },
       };
+      const call: RuntimeCall = {
+        execution: record.id,
+        handler: contribution.handler,
+        args: encodeJson(request.args),
+        environment: environmentOf(record, request, deadline),
+        deadline,
+        signal: entry.abort.signal,
+        idempotent: contribution.idempotent,
+        ...(stream ? { cpuMs: streamCpuMs(instance, deadline) } : {}),
+        context,
+      };
       const outcome = await withSpan(`${request.kind} ${request.plugin}`, prepared.trace, spanAttributes(record), () =>
-        runtime.call(instance, {
-          execution: record.id,
-          handler: contribution.handler,
-          args: encodeJson(request.args),
-          environment: environmentOf(record, request, deadline),
-          deadline,
-          signal: entry.abort.signal,
-          idempotent: contribution.idempotent,
-          context,
-        }),
+        stream ? stream(instance, call).outcome : runtime.call(instance, call),
       );
       return await settle(record, outcome, prepared, entry);
     } catch (error) {
@@ -353,6 +358,29 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       const prepared = await prepare(request);
       return execute(newRecord({ request, prepared, node, mode: "sync" }), prepared, request);
     },
+    async stream(request, { window } = {}) {
+      const prepared = await prepare(request);
+      const record = newRecord({ request, prepared, node, mode: "sync" });
+      const begun = Promise.withResolvers<RuntimeStream | undefined>();
+      const outcome = execute(record, prepared, request, (instance, call) => {
+        const chunks = runtime.stream(instance, { ...call, ...(window === undefined ? {} : { window }) });
+        begun.resolve(chunks);
+        return chunks;
+      });
+      // Ended before it began to run, or after: there is nothing more to read then.
+      outcome.then(
+        () => begun.resolve(undefined),
+        () => begun.resolve(undefined),
+      );
+      return {
+        execution: record.id,
+        outcome,
+        async *[Symbol.asyncIterator]() {
+          const chunks = await begun.promise;
+          if (chunks) yield* chunks;
+        },
+      };
+    },
     async enqueue(request) {
       const prepared = await prepare(request);
       if (prepared.installation.digest === null)
@@ -418,166 +446,12 @@ interface Finished {
   resultBytes: number;
 }
 
-/**
- * What a stopped call means: the runtime only knows that it was stopped. Throws `Interrupted` for async calls that are not
- * over. One that may not run twice and whose hub stops is over: whatever it did, it did not finish.
- */
-function whyStopped(error: BackplaneError, record: ExecutionRecord, signal: AbortSignal): BackplaneError {
-  const async = record.mode === "async";
-  if (async && notBegun.includes(error.code)) throw new Interrupted(error.message, { unbegun: true });
-  if (error.code === "shutting_down" || (error.code === "cancelled" && signal.reason instanceof HubStops)) {
-    if (!async) return new BackplaneError("shutting_down", {}, { cause: error });
-    if (record.idempotent) throw new Interrupted("the hub stops", { unbegun: false });
-    return new BackplaneError("hub_lost", {}, { cause: error });
-  }
-  // Its lease was lost: another hub has it now.
-  if (async && error.code === "cancelled" && signal.reason !== cancelled)
-    throw new Interrupted("another hub took it", { unbegun: false });
-  return error;
-}
-
 const spanAttributes = (record: ExecutionRecord): Attributes => ({
   "backplane.organization": record.organization,
   "backplane.plugin": record.plugin,
   "backplane.contribution": record.contribution,
   "backplane.execution": record.id,
 });
-
-function assertActive(installation: Installation): void {
-  if (installation.status === "active") return;
-  if (installation.status === "quarantined") {
-    throw new BackplaneError("plugin_quarantined", {
-      plugin: installation.plugin,
-      reason: installation.statusReason ?? "no reason kept",
-    });
-  }
-  throw new BackplaneError("plugin_not_active", { plugin: installation.plugin, status: installation.status });
-}
-
-function checkParameters(schema: Record<string, unknown>, request: InvokeRequest): void {
-  const faults = compilePluginSchema(schema).validate(request.args[0]);
-  if (faults.length > 0) throw new BackplaneError("invalid_parameters", { name: request.name }, { errors: faults });
-}
-
-function nextChain(request: InvokeRequest): PluginId[] {
-  const chain = request.parent?.chain ?? [];
-  if (chain.includes(request.plugin)) throw new BackplaneError("call_cycle", { plugin: request.plugin });
-  if (chain.length >= maxDepth) throw new BackplaneError("call_depth_exceeded", { limit: maxDepth });
-  return [...chain, request.plugin];
-}
-
-function newRecord({
-  request,
-  prepared,
-  node,
-  mode,
-}: {
-  request: InvokeRequest;
-  prepared: Prepared;
-  node: string;
-  mode: "sync" | "async";
-}): ExecutionRecord {
-  const { installation, contribution, trace } = prepared;
-  const now = new Date();
-  return {
-    organization: request.organization,
-    id: asExecutionId(newId()),
-    plugin: request.plugin,
-    installation: installation.id,
-    version: installation.version,
-    kind: request.kind,
-    contribution: request.name,
-    mode,
-    status: mode === "sync" ? "running" : "queued",
-    parameters: request.kind === "function" || mode === "async" ? request.args : undefined,
-    result: undefined,
-    error: null,
-    progress: undefined,
-    actor: request.actor,
-    parent: request.parent?.execution ?? null,
-    traceId: trace.traceId,
-    spanId: trace.spanId,
-    sessionId: request.sessionId ?? null,
-    idempotent: contribution.idempotent,
-    cancelRequested: false,
-    node,
-    cpuMs: 0,
-    wallMs: 0,
-    peakMemoryBytes: 0,
-    abilityCalls: {},
-    createdAt: now,
-    startedAt: mode === "sync" ? now : null,
-    endedAt: null,
-  };
-}
-
-/** The request of a queued execution, from its row and its delivery. */
-function requestOf(record: ExecutionRecord, delivery: Delivery): InvokeRequest {
-  const payload = (delivery.payload ?? {}) as {
-    channel?: string | null;
-    userId?: string | null;
-    timeoutMs?: number | null;
-  };
-  return {
-    organization: record.organization,
-    plugin: record.plugin,
-    kind: record.kind,
-    name: record.contribution,
-    args: Array.isArray(record.parameters) ? record.parameters : [],
-    actor: record.actor,
-    trace: { traceId: record.traceId, spanId: record.spanId },
-    ...(record.sessionId === null ? {} : { sessionId: record.sessionId }),
-    ...(payload.channel ? { channel: payload.channel } : {}),
-    ...(payload.userId ? { userId: payload.userId } : {}),
-    ...(payload.timeoutMs ? { timeoutMs: payload.timeoutMs } : {}),
-    signal: delivery.signal,
-  };
-}
-
-interface DeadlineParts {
-  record: ExecutionRecord;
-  request: InvokeRequest;
-  instance: PluginInstance;
-  installation: Installation;
-  asyncTimeoutMs: number;
-}
-
-/** The wall time a manifest names holds for both modes; without one, an async call gets the longer default. A parent's deadline always holds. */
-function deadlineOf({ record, request, instance, installation, asyncTimeoutMs }: DeadlineParts): number {
-  const named = installation.manifest.resources?.timeoutMs !== undefined;
-  const own = record.mode === "async" && !named ? asyncTimeoutMs : instance.limits.timeoutMs;
-  const wall = Math.min(own, request.timeoutMs ?? Number.POSITIVE_INFINITY);
-  return Math.min(Date.now() + wall, request.parent?.deadline ?? Number.POSITIVE_INFINITY);
-}
-
-function environmentOf(
-  record: ExecutionRecord,
-  request: InvokeRequest,
-  deadline: number,
-): { id: string; deadline: string; sessionId?: string; channel?: string; userId?: string } {
-  return {
-    id: record.id,
-    deadline: new Date(deadline).toISOString(),
-    ...(request.sessionId === undefined ? {} : { sessionId: request.sessionId }),
-    ...(request.channel === undefined ? {} : { channel: request.channel }),
-    ...(request.userId === undefined ? {} : { userId: request.userId }),
-  };
-}
-
-/** Errors go into records and to callers, and vendors' errors, which plugins pass on, like to quote what they were sent. */
-function withoutSecrets(error: BackplaneError, redact: (text: string) => string): BackplaneError {
-  const texts = [error.message, error.guestStack ?? ""];
-  if (texts.every((text) => redact(text) === text)) return error;
-  const details = Object.entries(error.details).map(([name, value]) => [
-    name,
-    typeof value === "string" ? redact(value) : value,
-  ]);
-  return new BackplaneError(error.code, Object.fromEntries(details), {
-    ...(error.errors ? { errors: [...error.errors] } : {}),
-    ...(error.guestStack === undefined ? {} : { guestStack: redact(error.guestStack) }),
-    cause: error,
-  });
-}
 
 function follow(signal: AbortSignal | undefined, abort: AbortController): () => void {
   if (!signal) return () => {};
@@ -597,29 +471,4 @@ function writeVisible(running: Map<string, Running>, recorder: Recorder): void {
     entry.visible = true;
     recorder.write({ ...record, abilityCalls: { ...record.abilityCalls } }).catch(() => {});
   }
-}
-
-async function insertQueued(tx: Tx, record: ExecutionRecord): Promise<void> {
-  await tx
-    .insertInto("executions")
-    .values({
-      organization_id: record.organization,
-      id: record.id,
-      plugin_id: record.plugin,
-      installation_id: record.installation,
-      version: record.version,
-      kind: record.kind,
-      contribution: record.contribution,
-      mode: record.mode,
-      status: record.status,
-      parameters: json(record.parameters ?? null),
-      actor: record.actor,
-      parent_id: record.parent,
-      trace_id: record.traceId,
-      span_id: record.spanId,
-      session_id: record.sessionId,
-      idempotent: record.idempotent,
-      created_at: record.createdAt,
-    })
-    .execute();
 }

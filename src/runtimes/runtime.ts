@@ -73,6 +73,8 @@ export interface RuntimeCall {
   idempotent: boolean;
   /** CPU budget when it differs from the instance's limit. */
   cpuMs?: number;
+  /** Of a stream: chunks the guest may be ahead of its reader. @default 16 */
+  window?: number;
   /** Handed back unread with every ability call of this call. */
   context: unknown;
 }
@@ -116,7 +118,7 @@ export interface RuntimeCallbacks {
   onFault(fault: RuntimeFault): void;
 }
 
-/** A handler that yields: iterate it for chunks (UTF-8 JSON each); credit is given as chunks are taken. */
+/** A handler that yields: iterate it for chunks (UTF-8 JSON each); asking for the next one gives credit for the one before. */
 export interface RuntimeStream extends AsyncIterable<Uint8Array> {
   readonly outcome: Promise<RuntimeOutcome>;
 }

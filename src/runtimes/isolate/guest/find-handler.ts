@@ -1,4 +1,5 @@
 /** Finds a handler by its path in a plugin definition. Inherited names never count, but for methods of classes. */
+import { connectorBuiltIns } from "./connector-batches.ts";
 import { functionPrototype, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, objectPrototype } from "./primordials.ts";
 
 export interface FoundHandler {
@@ -14,6 +15,13 @@ function methodDepth(root: string): number {
 }
 
 export function findHandler(definition: object, path: readonly string[]): FoundHandler | undefined {
+  const builtIn = path.length === 2 && path[0] === "connector" ? connectorBuiltIns[path[1]!] : undefined;
+  if (builtIn === undefined) return findIn(definition, path);
+  const run = builtIn((name) => findIn(definition, ["connector", name]));
+  return run === undefined ? undefined : { run, self: undefined };
+}
+
+function findIn(definition: object, path: readonly string[]): FoundHandler | undefined {
   let self: unknown;
   let value: unknown = definition;
   for (let depth = 0; depth < path.length; depth++) {

@@ -6,6 +6,7 @@
  * Longer than most: the state of calls, timers and the outbox is one state machine.
  */
 import { CallFault } from "../bridge/frame.ts";
+import { textOfChunk } from "./connector-batches.ts";
 import { describeError } from "./describe-error.ts";
 import { findHandler } from "./find-handler.ts";
 import { Inbound, Outbound, type PumpLimits } from "./message-kind.ts";
@@ -226,7 +227,7 @@ export function createPump(
     // Not worth the memory of a second copy.
     const huge = typeof value === "string" && value.length > limits.messageBytes;
     try {
-      if (!huge) body = stringifyForWire(value);
+      if (!huge) body = textOfChunk(value) ?? stringifyForWire(value);
     } catch (error) {
       endWithError(call, CallFault.resultInvalid, error);
       return undefined;

@@ -132,6 +132,7 @@ export class IsolateRuntime implements PluginRuntime {
   stream(instance: PluginInstance, request: RuntimeCall): RuntimeStream {
     let active: ActiveCall | undefined;
     const stream = new IsolateStream({
+      window: request.window ?? streamWindow,
       onCredit: (chunks) => {
         const placement = active?.placement;
         if (active !== undefined && !active.settled && placement !== undefined) {
@@ -332,7 +333,7 @@ export class IsolateRuntime implements PluginRuntime {
       body: request.args,
     });
     if (call.onChunk !== undefined) {
-      link.send({ type: FrameType.credit, instance: number, call: call.id, aux: streamWindow });
+      link.send({ type: FrameType.credit, instance: number, call: call.id, aux: request.window ?? streamWindow });
     }
   }
 

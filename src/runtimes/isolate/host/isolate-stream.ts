@@ -1,10 +1,14 @@
-/** A stream as the caller sees it: chunks wait here, and the guest gets credit for as many as were taken. */
+/**
+ * A stream as the caller sees it: chunks wait here, and the guest gets credit for as many as the caller is done with, which it
+ * says by asking for the next.
+ */
 import type { RuntimeOutcome, RuntimeStream } from "../../runtime.ts";
 
-/** Chunks the guest may be ahead of the reader. */
+/** Chunks the guest may be ahead of the reader, when the call does not say. */
 export const streamWindow = 16;
 
 export interface IsolateStreamOptions {
+  window: number;
   onCredit(chunks: number): void;
   /** The reader left before the end. */
   onAbandon(): void;
@@ -29,7 +33,7 @@ export class IsolateStream implements RuntimeStream {
   /** False when the guest sent more than it had credit for. */
   push(chunk: Uint8Array): boolean {
     if (this.#ended) return true;
-    if (this.#chunks.length >= streamWindow * 2) return false;
+    if (this.#chunks.length >= this.#options.window * 2) return false;
     this.#chunks.push(chunk);
     this.#wake?.();
     return true;
@@ -46,12 +50,12 @@ export class IsolateStream implements RuntimeStream {
       for (;;) {
         const chunk = this.#chunks.shift();
         if (chunk !== undefined) {
+          yield chunk;
           this.#taken += 1;
-          if (this.#taken >= streamWindow / 2) {
+          if (this.#taken >= this.#options.window / 2) {
             this.#options.onCredit(this.#taken);
             this.#taken = 0;
           }
-          yield chunk;
           continue;
         }
         if (this.#ended) return;

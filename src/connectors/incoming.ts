@@ -1,0 +1,37 @@
+/** What a service pushed, as its connector understood it: entities and events, stored together. */
+import type { Manifest } from "../../plugin-api/src/manifest.ts";
+import { pluginEventId } from "../abilities/events.ts";
+import type { EventLog } from "../bus/event-log.ts";
+import type { BatchCounts } from "../entities/entities.ts";
+import type { ReadChanges } from "./read-batch.ts";
+import { type ItemWriter, writeItems } from "./write-items.ts";
+
+/** Whether accepted webhook items of the plugin go to its connector. */
+export function takesIncoming({ contributes }: Pick<Manifest, "contributes">): boolean {
+  return contributes?.connector !== undefined && contributes.channel === undefined;
+}
+
+/** In the caller's transaction. Errors: as of `writeItems`, and `invalid_input`, `payload_too_large`, `call_depth_exceeded` for events. */
+export async function storeChanges(
+  { eventLog, ...writer }: ItemWriter & { eventLog: EventLog },
+  { items, events }: ReadChanges,
+): Promise<BatchCounts> {
+  const { tx, write } = writer;
+  const counts = await writeItems(writer, items);
+  if (events.length > 0) {
+    await eventLog.publishAll(
+      tx,
+      events.map(({ type, data, subject, id }) => ({
+        organization: write.organization,
+        type,
+        source: `/plugins/${write.plugin}`,
+        data,
+        traceparent: write.traceparent,
+        depth: write.eventDepth + 1,
+        ...(subject === undefined ? {} : { subject }),
+        ...(id === undefined ? {} : { id: pluginEventId(write.plugin, id) }),
+      })),
+    );
+  }
+  return counts;
+}

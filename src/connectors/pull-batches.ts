@@ -1,0 +1,67 @@
+/** One call of a connector's `sync`: batches as they come across the wall, read and checked. Stores nothing. */
+import type { SyncOptions } from "../../plugin-api/src/connector.ts";
+import type { Installation } from "../installations/installations.ts";
+import { syncBatches } from "../invocation/contributions.ts";
+import type { Invoker } from "../invocation/invoker.ts";
+import type { Trace } from "../telemetry/trace.ts";
+import { readBatch, readEnd, type StreamEnd, type SyncedItem } from "./read-batch.ts";
+
+export interface PullRequest {
+  invoker: Pick<Invoker, "stream">;
+  /** Asked before each batch: grants may be taken back meanwhile. */
+  installation(): Promise<Installation>;
+  options: SyncOptions;
+  actor: string;
+  ordered: boolean;
+  trace?: Trace;
+  signal?: AbortSignal;
+  /** After so long the call ends where another can go on, ms. @default never */
+  endAfterMs?: number;
+  /** After so many items too. @default never */
+  endAfterItems?: number;
+  onBegin?(execution: string): void;
+}
+
+export interface PulledBatch {
+  items: SyncedItem[];
+  execution: string;
+}
+
+const batchItems = 500;
+const batchSize = 1_000_000;
+/** Longest an item waits for its batch to fill, ms: vendors that answer slowly still show progress. */
+const batchWaitMs = 2_000;
+
+/** Errors: those of `invoker.stream`, what the connector threw, `result_invalid`, `permission_denied`. Nothing is ahead of the reader but one batch. */
+export async function* pullBatches(request: PullRequest): AsyncGenerator<PulledBatch, StreamEnd, undefined> {
+  const first = await request.installation();
+  const { since } = request.options;
+  const limits = {
+    items: batchItems,
+    size: batchSize,
+    waitMs: batchWaitMs,
+    endAfterMs: request.endAfterMs ?? Number.MAX_SAFE_INTEGER,
+    endAfterItems: request.endAfterItems ?? Number.MAX_SAFE_INTEGER,
+    ordered: request.ordered,
+    ...(since === undefined ? {} : { orderedSince: since }),
+  };
+  const stream = await request.invoker.stream(
+    {
+      organization: first.organization,
+      plugin: first.plugin,
+      kind: "connector",
+      name: syncBatches,
+      args: [request.options, limits],
+      actor: request.actor,
+      ...(request.trace ? { trace: request.trace } : {}),
+      ...(request.signal ? { signal: request.signal } : {}),
+    },
+    { window: 2 },
+  );
+  request.onBegin?.(stream.execution);
+  for await (const chunk of stream)
+    yield { items: readBatch(chunk, await request.installation()), execution: stream.execution };
+  const { record, error } = await stream.outcome;
+  if (error) throw error;
+  return readEnd(record.result, first);
+}
