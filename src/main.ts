@@ -30,6 +30,7 @@ import { createDeliveries } from "./bus/deliveries.ts";
 import { createEventLog } from "./bus/event-log.ts";
 import { createSequencer } from "./bus/sequencer.ts";
 import { publishBundled } from "./catalog/bundled.ts";
+import { createConnections } from "./connections/connections.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
 import { createEgress } from "./egress/egress.ts";
@@ -38,7 +39,12 @@ import { createPlatformWith, platformRuntimeWith } from "./embed/platform.ts";
 import { createEntities } from "./entities/entities.ts";
 import { BackplaneError } from "./errors/error.ts";
 import type { Hub } from "./hub.ts";
-import { createInstallations, type Installation, installationStatuses } from "./installations/installations.ts";
+import {
+  createInstallations,
+  type Installation,
+  type InstallationChange,
+  installationStatuses,
+} from "./installations/installations.ts";
 import { createExecutions } from "./invocation/executions.ts";
 import { createInstances } from "./invocation/instances.ts";
 import { createInvoker, type InvokeOutcome } from "./invocation/invoker.ts";
@@ -193,8 +199,19 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   // Floor 5: abilities. What they need of higher floors comes in as functions.
   const recorder = createRecorder({ store, node: nodeId });
   const secretsOf = createSecretsOf({ vault });
+  const connections = await createConnections({
+    store,
+    vault,
+    egress,
+    installations,
+    audit,
+    eventLog,
+    publicUrl: () => publicUrl,
+    log,
+  });
+  opened.use(connections);
   const redact = (installation: Installation, text: string): string =>
-    secretsOf.open(installation)?.logRedactor.text(text) ?? text;
+    connections.tokens.redact(installation, secretsOf.open(installation)?.logRedactor.text(text) ?? text);
   const abilities = createAbilities({
     refresh: (installation) => installations.find(installation.organization, installation.plugin),
     abilities: [
@@ -205,7 +222,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       createProgressAbility(),
       createEventsAbility({ eventLog }),
       ...createDataAbilities({ entities }),
-      createHttpAbility({ egress, secretsOf }),
+      createHttpAbility({ egress, secretsOf, tokens: connections.tokens }),
       ...createCryptoAbilities({ secretsOf }),
       ...createStorageAbilities({ store }),
       createPluginsAbility({
@@ -328,7 +345,20 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   });
   const health = createHealthMonitor({
     write: (installation, reading) => lifecycle.setHealth(installation, reading.health, reading.reason),
+    standing(installation) {
+      const reason = connections.readiness(installation);
+      return reason === undefined ? undefined : { health: "degraded", reason };
+    },
   });
+  const reviewHealth = ({ organization, plugin }: InstallationChange): void =>
+    void installations
+      .find(organization, plugin)
+      .then((installation) => {
+        if (installation?.status === "active") health.review(installation);
+      })
+      .catch(() => {});
+  opened.use(connections.onChange(reviewHealth));
+  opened.use(installations.onChange(reviewHealth));
   const healthChecks = createHealthChecks({ installations, invoker, monitor: health });
   const webhooks = createWebhooks({ store, installations, invoker, deliveries, publicUrl: () => publicUrl });
   const subscriptions = createSubscriptions({ store, consumers, deliveries, invoker });
@@ -358,6 +388,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       const before = new Date(Date.now() - settings.retentionDays * day);
       await executions.deleteEndedBefore(before);
       await webhooks.deleteReceivedBefore(before);
+      await connections.deleteExpired();
       await deliveries.clean(retentionFor(settings.retentionDays));
     },
     {},
@@ -425,6 +456,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       await jobs.stop();
       await sequencer.stop();
       await Promise.all([deliveries.stop(), invoker.close({ drainMs })]);
+      await connections.close({ drainMs: Math.max(drainMs, 2_000) });
       await runtime.close({ drainMs: Math.min(drainMs, 2_000) });
       await recorder
         .close()
@@ -445,6 +477,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     packages,
     installations,
     lifecycle,
+    connections,
     invoker,
     executions,
     eventLog,

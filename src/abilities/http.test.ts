@@ -18,8 +18,10 @@ const ability = (size: number, asked: { max?: number | undefined } = {}, redacte
   createHttpAbility({
     secretsOf: (async () => ({
       fields: ["token"],
+      connections: [],
       answerRedactor: () => ({ text: (text: string) => text, bytes: () => new Uint8Array(redacted) }),
     })) as never,
+    tokens: {} as never,
     egress: {
       async fetch(request: Parameters<Egress["fetch"]>[0]) {
         asked.max = request.maxResponseBytes;

@@ -28,6 +28,10 @@ export function createSecretsOf({ vault }: { vault: Vault }): SecretsOf {
       opening: openSecrets(
         scopeOf(vault, installation),
         configWithDefaults(installation.manifest, installation.config) as ConfigObject,
+        Object.entries(installation.manifest.contributes?.connections ?? {}).map(([name, { hosts }]) => ({
+          name,
+          hosts,
+        })),
       ),
     };
     entry.opening.then(

@@ -1,6 +1,7 @@
 /** The hub behind the test kit: one for the test process, composed as in production but for where requests lead. */
 import type { Access } from "../access/access.ts";
 import type { EventLog } from "../bus/event-log.ts";
+import type { Connections } from "../connections/connections.ts";
 import type { EgressOverride } from "../egress/override.ts";
 import type { Installations } from "../installations/installations.ts";
 import type { Executions } from "../invocation/executions.ts";
@@ -18,6 +19,7 @@ export interface TestedHub {
   packages: Packages;
   installations: Installations;
   lifecycle: Lifecycle;
+  connections: Pick<Connections, "adopt">;
   invoker: Invoker;
   executions: Executions;
   eventLog: EventLog;

@@ -1,6 +1,7 @@
 /**
- * Health of active plugins, from two sources: the outcomes of the latest calls, and the plugin's own `health`
- * handler, if it has one. The worse of both is written, with its reason, when it changes; hysteresis keeps it from flapping.
+ * Health of active plugins, from three sources: the outcomes of the latest calls, the plugin's own `health` handler, if it has
+ * one, and what stands against it in the hub, such as a connection that must be made again. The worst of them is written,
+ * with its reason, when it changes; hysteresis keeps it from flapping.
  */
 import type { Health, Installation } from "../installations/installations.ts";
 
@@ -11,6 +12,8 @@ export interface HealthReading {
 
 export interface HealthOptions {
   write(installation: Installation, reading: HealthReading): Promise<void>;
+  /** What the hub itself knows against the plugin. @default nothing */
+  standing?(installation: Installation): HealthReading | undefined;
   /** Outcomes remembered per installation. @default 20 */
   window?: number;
 }
@@ -20,6 +23,8 @@ export interface HealthMonitor {
   observe(installation: Installation, outcome: { ok: true } | { ok: false; code: string; message: string }): void;
   /** The answer of the plugin's own health handler. */
   report(installation: Installation, reading: HealthReading): void;
+  /** What stands against it may have changed. */
+  review(installation: Installation): void;
   forget(installation: Pick<Installation, "organization" | "plugin">): void;
   read(installation: Installation): HealthReading;
 }
@@ -37,7 +42,7 @@ const rank: Record<Health, number> = { unknown: 0, healthy: 1, degraded: 2, unhe
 const thresholds = { degraded: { enter: 0.1, leave: 0.05 }, unhealthy: { enter: 0.5, leave: 0.3 } } as const;
 const minOutcomes = 3;
 
-export function createHealthMonitor({ write, window = 20 }: HealthOptions): HealthMonitor {
+export function createHealthMonitor({ write, standing, window = 20 }: HealthOptions): HealthMonitor {
   const observed = new Map<string, Observed>();
   const slotOf = (installation: Pick<Installation, "organization" | "plugin">): string =>
     `${installation.organization}\0${installation.plugin}`;
@@ -59,8 +64,11 @@ export function createHealthMonitor({ write, window = 20 }: HealthOptions): Heal
   };
 
   const settle = (installation: Installation, entry: Observed): void => {
-    const reading = worse(fromOutcomes(entry), entry.own ?? { health: "unknown", reason: null });
-    if (reading.health === entry.written.health) return;
+    const nothing: HealthReading = { health: "unknown", reason: null };
+    const against = standing?.(installation) ?? nothing;
+    const reading = worse(worse(fromOutcomes(entry), entry.own ?? nothing), against);
+    const stands = reading === against && against !== nothing;
+    if (reading.health === entry.written.health && !(stands && reading.reason !== entry.written.reason)) return;
     entry.written = reading;
     write(installation, reading).catch(() => {
       // Not written: the next observation tries again.
@@ -81,6 +89,7 @@ export function createHealthMonitor({ write, window = 20 }: HealthOptions): Heal
       entry.own = reading;
       settle(installation, entry);
     },
+    review: (installation) => settle(installation, entryOf(installation)),
     forget: (installation) => void observed.delete(slotOf(installation)),
     read: (installation) => entryOf(installation).written,
   };

@@ -22,6 +22,8 @@ export interface KnownSecret {
   /** Hosts the present manifest asks for but nobody has agreed to yet. */
   pendingHosts: readonly string[];
   value: string;
+  /** It is the access token of a connection of this name rather than a field of the configuration. */
+  connection?: string;
 }
 
 /** The secret behind a handle. Errors: `secret_misused` for a strange handle, `secret_unreadable`. */
@@ -42,11 +44,13 @@ export function fillRequest<T extends FillableRequest>(
     if (fills > MAX_FILLS) throw misused(secret.field, `it appears more than ${MAX_FILLS} times in one request`);
     if (!matchesAnyHost(secret.hosts, request.host)) {
       const pending = matchesAnyHost(secret.pendingHosts, request.host);
+      const of = secret.connection === undefined ? "field" : "connection";
+      const approval = secret.connection === undefined ? "waits for approval" : "needs the connection made again";
       throw misused(
-        secret.field,
+        secret.connection ?? secret.field,
         pending
-          ? `its use toward ${request.host} is new and waits for approval`
-          : `it is not bound to ${request.host}; name the host in the field's \`hosts\``,
+          ? `its use toward ${request.host} is new and ${approval}`
+          : `it is not bound to ${request.host}; name the host in the ${of}'s \`hosts\``,
       );
     }
     used.add(secret.field);
@@ -56,6 +60,15 @@ export function fillRequest<T extends FillableRequest>(
   const headers = fillHeaders(request, lookUp, valueFor);
   const body = fillBody(request, valueFor);
   return { request: { ...request, url, headers, body }, used: [...used] };
+}
+
+/** Every handle in the places of a request that are filled. */
+export function handlesIn({ url, headers, body }: FillableRequest): string[] {
+  const found = headers.flatMap(([, value]) => findHandles(basicCredentials(value) ?? value));
+  if (url.includes(HANDLE_PREFIX)) found.push(...findHandles(new URL(url).search));
+  const bytes = body && Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (bytes?.includes(HANDLE_PREFIX)) found.push(...findHandles(bytes.toString("latin1")));
+  return found;
 }
 
 type ValueFor = (handle: string) => KnownSecret;

@@ -9,8 +9,8 @@ export const HANDLE_PREFIX = "bpsec.v1.";
 const HANDLE = /bpsec\.v1\.[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{27}/g;
 
 /** A field's handles, the current master key's first. Equal after a restart; different in every installation. */
-export function handlesFor(vault: Vault, binding: SecretBinding): string[] {
-  const label = binding.field.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64) || "_";
+export function handlesFor(vault: Vault, binding: SecretBinding, name = binding.field): string[] {
+  const label = name.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, 64) || "_";
   const text = JSON.stringify([binding.organization, binding.installation, binding.field]);
   return vault.mark(text).map((mark) => `${HANDLE_PREFIX}${label}.${mark}`);
 }

@@ -4,6 +4,7 @@ import type { Audit } from "../../audit/audit.ts";
 import type { Consumers } from "../../bus/consumers.ts";
 import type { Deliveries } from "../../bus/deliveries.ts";
 import type { EventLog } from "../../bus/event-log.ts";
+import type { Connections } from "../../connections/connections.ts";
 import type { Installations } from "../../installations/installations.ts";
 import type { Executions } from "../../invocation/executions.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
@@ -19,6 +20,7 @@ export interface HttpServices {
   packages: Packages;
   installations: Installations;
   lifecycle: Lifecycle;
+  connections: Connections;
   invoker: Invoker;
   executions: Executions;
   eventLog: EventLog;

@@ -5,6 +5,9 @@ export interface DescribedError {
   name: string;
   message: string;
   code?: string;
+  /** Of an HttpError, so that the hub knows when to try again. */
+  status?: number;
+  retryAfter?: number;
   stack?: string;
 }
 
@@ -22,6 +25,10 @@ export function describeError(error: unknown): string {
       described.message = text(thrown["message"], caps.message) ?? shape(thrown);
       const code = text(thrown["code"], caps.code);
       if (code !== undefined) described.code = code;
+      const status = count(thrown["status"]);
+      if (status !== undefined) described.status = status;
+      const retryAfter = count(thrown["retryAfter"]);
+      if (retryAfter !== undefined) described.retryAfter = retryAfter;
       const stack = text(thrown["stack"], caps.stack);
       if (stack !== undefined) described.stack = stack;
     } else if (typeof error === "symbol") {
@@ -37,6 +44,10 @@ export function describeError(error: unknown): string {
   } catch {
     return '{"name":"Error","message":"the error could not be read"}';
   }
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === "number" && value >= 0 && value <= 1e9 ? value : undefined;
 }
 
 function text(value: unknown, cap: number): string | undefined {

@@ -8,6 +8,10 @@ export interface GuestError {
   name: string;
   message: string;
   code?: string;
+  /** Of an error that has them, such as an HttpError. */
+  status?: number;
+  /** Seconds. */
+  retryAfter?: number;
   stack?: string;
 }
 
@@ -24,6 +28,14 @@ export function readGuestError(body: Uint8Array): GuestError {
       error.message = text("message", 4000) ?? "";
       const code = text("code", 100);
       if (code !== undefined) error.code = code;
+      const number = (name: string): number | undefined => {
+        const found = Object.hasOwn(fields, name) ? fields[name] : undefined;
+        return typeof found === "number" && found >= 0 && found <= 1e9 ? found : undefined;
+      };
+      const status = number("status");
+      if (status !== undefined) error.status = status;
+      const retryAfter = number("retryAfter");
+      if (retryAfter !== undefined) error.retryAfter = retryAfter;
       const stack = text("stack", 8000);
       if (stack !== undefined) error.stack = stack;
     }
@@ -42,7 +54,16 @@ export function errorOfGuest(
 ): BackplaneError {
   const plugin = instance.plugin;
   const stack = guest.stack === undefined ? {} : { guestStack: guest.stack };
-  const details = { plugin, guest: { name: guest.name, ...(guest.code === undefined ? {} : { code: guest.code }) } };
+  const { name, code, status, retryAfter } = guest;
+  const details = {
+    plugin,
+    guest: {
+      name,
+      ...(code === undefined ? {} : { code }),
+      ...(status === undefined ? {} : { status }),
+      ...(retryAfter === undefined ? {} : { retryAfter }),
+    },
+  };
   switch (fault) {
     case CallFault.handlerMissing:
       return new BackplaneError("handler_missing", { plugin, name: handler.join(".") });

@@ -17,6 +17,7 @@ class HttpError extends Error {
   readonly body: unknown;
   readonly headers: Record<string, string>;
   readonly url: string;
+  declare readonly retryAfter?: number;
 
   constructor(response: Response, body: unknown) {
     super(`The server answered ${response.status}${response.statusText === "" ? "" : ` ${response.statusText}`}`);
@@ -24,12 +25,23 @@ class HttpError extends Error {
     this.body = body;
     this.url = response.url;
     this.headers = Object.fromEntries(headerPairs(response.headers));
+    const retryAfter = secondsUntil(response.headers.get("retry-after"));
+    if (retryAfter !== undefined) this.retryAfter = retryAfter;
   }
 }
 defineProperty(HttpError, "name", { value: "HttpError", configurable: true });
 defineProperty(HttpError.prototype, "name", { value: "HttpError", writable: true, configurable: true });
 
 const web = /^https?:/;
+
+/** `Retry-After` as seconds from now: a number, or an HTTP date; a date that has passed is 0. */
+function secondsUntil(text: string | null): number | undefined {
+  if (text === null) return undefined;
+  if (/^\s*\d{1,9}(?:\.\d+)?\s*$/.test(text)) return Math.ceil(Number(text));
+  if (!/^\s*[A-Za-z]{3,9},? /.test(text)) return undefined;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
+}
 
 export function createHttpFace(call: Call): object {
   async function fetch(input: string | Request, init?: RequestInit): Promise<Response> {
