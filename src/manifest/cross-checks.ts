@@ -44,10 +44,10 @@ function permissionLists(raw: Raw): Fault[] {
         texts(raw["permissions"]).some(([, held]) => coversValid(held, text))
       ) {
         faults.push({ path, message: `\`${text}\` is part of what \`permissions\` asks for already; remove it.` });
-      } else if (permission!.namespace === "filesystem:read" && raw["runtime"] !== "remote") {
+      } else if (permission!.namespace === "filesystem:read" && !speaksForDevices(raw)) {
         faults.push({
           path,
-          message: `\`${clip(text, 100)}\` is for remote device agents only; write \`"runtime": "remote"\` or remove it.`,
+          message: `\`${clip(text, 100)}\` is for remote device agents only; write \`"runtime": "remote"\` or the trait \`device_agent\`, or remove it.`,
         });
       }
       seen.set(text, field);
@@ -55,6 +55,10 @@ function permissionLists(raw: Raw): Fault[] {
   }
   return faults;
 }
+
+/** A remote plugin is an agent itself; one with the trait tells agents what they may read. */
+const speaksForDevices = (raw: Raw): boolean =>
+  raw["runtime"] === "remote" || texts(raw["traits"]).some(([, trait]) => trait === "device_agent");
 
 function subscriptions(raw: Raw): Fault[] {
   const declared = declaredPermissions(raw);

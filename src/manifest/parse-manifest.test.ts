@@ -375,6 +375,13 @@ describe("parseManifest", () => {
     }
   });
 
+  test("takes a folder on devices from a plugin that speaks for their agents", () => {
+    assert.deepEqual(
+      faultsOf(changed({ optionalPermissions: ["filesystem:read:/srv/x"], traits: ["device_agent"] })),
+      {},
+    );
+  });
+
   test("keeps fields that begin with x-, and reads comments", () => {
     const { manifest, faults } = parseManifest(
       '{ // who\n "id": "a.b", "name": "A", /* x */ "version": "1.0.0", "x-team": {"a": 1} }',

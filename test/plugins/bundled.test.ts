@@ -107,7 +107,7 @@ for (const plugin of plugins) {
         fixtures: plugin.fixtures.length > 0,
         "vendor-sources":
           /https:\/\//.test(plugin.commented.replace(plugin.code, "")) && plugin.commented !== plugin.code,
-        "webhooks-verified": /timingSafeEqual\(/.test(plugin.code) && /status: 40[34]/.test(plugin.code),
+        "webhooks-verified": /timingSafeEqual\(/.test(plugin.code) && /\b40[134]\b/.test(plugin.code),
         health: /^ {2}(async )?health\s*[(:]/m.test(definition),
       };
       for (const [rule, holds] of Object.entries(evidence) as [QualityRule, boolean][])
