@@ -47,6 +47,9 @@ const ownedTables = [
   "packages",
   "artifacts",
   "installation_transitions",
+  "outbound_messages",
+  "channel_rates",
+  "channel_defaults",
 ] as const;
 
 export function createOrganizations({

@@ -58,6 +58,8 @@ export interface InvokeRequest {
   eventDepth?: number;
   /** Shortens the installation's wall time, ms. */
   timeoutMs?: number;
+  /** The result is a credential: the caller gets it, the record does not keep it. Sync calls only. @default false */
+  confidential?: boolean;
   signal?: AbortSignal;
 }
 
@@ -125,6 +127,8 @@ interface Running {
   dirty: boolean;
   /** The row exists. */
   visible: boolean;
+  /** The result is left out of the record. */
+  confidential: boolean;
 }
 
 const later: readonly ErrorCode[] = ["shutting_down", "database_unavailable", "rate_limited"];
@@ -183,7 +187,13 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     stream?: (instance: PluginInstance, call: RuntimeCall) => RuntimeStream,
   ): Promise<InvokeOutcome> => {
     const { installation, contribution } = prepared;
-    const entry: Running = { record, abort: new AbortController(), dirty: false, visible: record.mode === "async" };
+    const entry: Running = {
+      record,
+      abort: new AbortController(),
+      dirty: false,
+      visible: record.mode === "async",
+      confidential: request.confidential === true,
+    };
     running.set(record.id, entry);
     const unlink = follow(request.signal ?? undefined, entry.abort);
     try {
@@ -285,7 +295,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     record.wallMs = record.endedAt.getTime() - (record.startedAt ?? record.createdAt).getTime();
     const outcome: InvokeOutcome = error ? { record, error } : { record };
     await recorder.write(
-      record.mode === "sync" && resultBytes > recordedBytes
+      record.mode === "sync" && (resultBytes > recordedBytes || (entry.confidential && resultBytes > 0))
         ? { ...record, result: { omitted: true, bytes: resultBytes } }
         : record,
       { once: !visible },
