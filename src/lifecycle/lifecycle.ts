@@ -33,7 +33,7 @@ import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import type { Packages, PackageVersion } from "../packages/packages.ts";
 import { activationBlockers, configFaults, runtimeFault } from "../policy/activation.ts";
 import { allPermissions, grantFault, keepGrants, pendingPermissions } from "../policy/consent.ts";
-import { executionConsumer, subscriptionConsumer, webhookConsumer } from "../policy/consumers.ts";
+import { executionConsumer, subscriptionConsumer, syncConsumer, webhookConsumer } from "../policy/consumers.ts";
 import { permits } from "../policy/permits.ts";
 import { type ConfigScope, maskConfig, migrateConfig, rebindConfig, sealConfig } from "../secrets/config.ts";
 import type { Vault } from "../secrets/vault.ts";
@@ -515,7 +515,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
           await options.consumers.remove(tx, { organization: context.organization, consumer });
         }
         // Work that was accepted for the plugin has nobody left to do it.
-        for (const consumer of [webhookConsumer(plugin), executionConsumer(plugin)]) {
+        for (const consumer of [webhookConsumer(plugin), executionConsumer(plugin), syncConsumer(plugin)]) {
           await options.consumers.remove(tx, { organization: context.organization, consumer });
         }
         const ended = await tx

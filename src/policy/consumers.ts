@@ -36,7 +36,12 @@ export function messageConsumer(plugin: string): string {
   return `message:${plugin}`;
 }
 
-/** The plugin of a webhook, execution or message consumer. */
+/** `acme.crm` → `sync:acme.crm`: runs of a connector. */
+export function syncConsumer(plugin: string): string {
+  return `sync:${plugin}`;
+}
+
+/** The plugin of a webhook, execution, message or sync consumer. */
 export function pluginOfConsumer(consumer: string): string {
   return consumer.slice(consumer.indexOf(":") + 1);
 }

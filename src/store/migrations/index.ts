@@ -5,6 +5,7 @@
 import { foundation } from "./0001-foundation.ts";
 import { executionBatches } from "./0002-execution-batches.ts";
 import { entities } from "./0003-entities.ts";
+import { connectors } from "./0004-connectors.ts";
 import { connections } from "./0005-connections.ts";
 import { channels } from "./0006-channels.ts";
 import { rules } from "./0007-rules.ts";
@@ -12,4 +13,12 @@ import type { Migration } from "./migration.ts";
 
 export type { Migration };
 
-export const migrations: readonly Migration[] = [foundation, executionBatches, entities, connections, channels, rules];
+export const migrations: readonly Migration[] = [
+  foundation,
+  executionBatches,
+  entities,
+  connectors,
+  connections,
+  channels,
+  rules,
+];
