@@ -99,6 +99,8 @@ export interface TestCallError extends Error {
   readonly code: string;
   /** Faults by field, for `invalid_parameters` and the like. */
   readonly errors?: readonly { path: string; message: string }[];
+  /** Of a failed `sync`: what the next one would get. */
+  readonly next?: TestSyncOptions;
 }
 
 export interface TestSyncOptions {

@@ -2,7 +2,7 @@
 import type { TestSynced, TestSyncOptions } from "../../plugin-api/src/testing.ts";
 import type { OrganizationId, PluginId } from "../base/brands.ts";
 import { storeChanges } from "../connectors/incoming.ts";
-import { advance, completed, nowhere, optionsOf } from "../connectors/position.ts";
+import { advance, completed, nowhere, optionsOf, type Position, storable } from "../connectors/position.ts";
 import { pullBatches } from "../connectors/pull-batches.ts";
 import { readChanges, type StreamEnd, type SyncedItem } from "../connectors/read-batch.ts";
 import { writeItems } from "../connectors/write-items.ts";
@@ -39,11 +39,12 @@ export function connectorKit({ hub, organization, id, actor, failure }: Connecto
     async sync(options) {
       const counts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
       const all: SyncedItem[] = [];
-      let position = nowhere;
+      const before = positionOf(options);
+      let position = before;
       let end: StreamEnd | undefined;
+      const { manifest } = await installations.get(organization, id);
+      const ordered = manifest.contributes?.connector?.ordered ?? false;
       try {
-        const { manifest } = await installations.get(organization, id);
-        const ordered = manifest.contributes?.connector?.ordered ?? false;
         const installation = () => installations.get(organization, id);
         const batches = pullBatches({ invoker, installation, options, actor, ordered });
         for (;;) {
@@ -64,7 +65,9 @@ export function connectorKit({ hub, organization, id, actor, failure }: Connecto
         const next = optionsOf({ position, types: options.types, ordered, full: false });
         return { items: all.map(presentItem), next, cursor: next.cursor, counts };
       } catch (error) {
-        throw failure(error);
+        const left = storable(before, position, ordered);
+        const next = optionsOf({ position: left, types: options.types, ordered, full: false });
+        throw Object.assign(failure(error), { next });
       }
     },
     async incoming(payload) {
@@ -87,6 +90,12 @@ export function connectorKit({ hub, organization, id, actor, failure }: Connecto
       }
     },
   };
+}
+
+/** What a run stands at that is given these options, as far as own cursors go. */
+function positionOf({ cursor, cursors = cursor === undefined ? {} : { "*": cursor } }: TestSyncOptions): Position {
+  const last = Object.keys(cursors).findLast((type) => cursors[type] === cursor) ?? null;
+  return { ...nowhere, own: { ...cursors }, last };
 }
 
 function presentItem({ changes, data: _, ...item }: SyncedItem): TestSynced["items"][number] {

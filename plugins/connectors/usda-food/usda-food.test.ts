@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { type HttpAnswer, type HttpScript, type RecordedRequest, testPlugin } from "@backplane/plugin-api/testing";
+import {
+  type HttpAnswer,
+  type HttpScript,
+  type RecordedRequest,
+  type TestCallError,
+  type TestedPlugin,
+  type TestSynced,
+  type TestSyncOptions,
+  testPlugin,
+} from "@backplane/plugin-api/testing";
 // Answers in the shapes that https://fdc.nal.usda.gov/api-guide gives in fact, with foods of our own.
 import abridged from "./fixtures/abridged.json" with { type: "json" };
 import full from "./fixtures/full.json" with { type: "json" };
@@ -41,6 +50,21 @@ const pages = (count: number, broken?: { page: number; answer: HttpAnswer; times
     return { body: { totalHits: count, currentPage: pageNumber, totalPages: Math.ceil(count / pageSize), foods } };
   });
 };
+
+/** Syncs again and again, each time from where the last one stood, failed or not. */
+function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
+  let next: TestSyncOptions = {};
+  return async (options = next) => {
+    try {
+      const synced = await plugin.sync(options);
+      next = synced.next;
+      return synced;
+    } catch (error) {
+      next = (error as TestCallError).next ?? next;
+      throw error;
+    }
+  };
+}
 
 describe("functions", () => {
   test("search puts the sealed key into the query and answers foods in the words of the data model", async () => {
@@ -125,7 +149,8 @@ describe("sync", () => {
       config: { ...config, fdcIds: [9000003, 9000004], queries: ["oat drink"], dataTypes: ["Branded"] },
       http: [details, at("/foods/search", { body: found })],
     });
-    await plugin.sync();
+    const sync = syncer(plugin);
+    await sync();
     const rows = await plugin.rows("foods");
     assert.deepEqual(rows.map((row) => row["externalId"]).sort(), ["9000001", "9000002", "9000003", "9000004"]);
     // The search names 9000003 too, with less.
@@ -136,7 +161,7 @@ describe("sync", () => {
       pageSize: 200,
       pageNumber: 1,
     });
-    await plugin.sync();
+    await sync();
     assert.ok(
       (await plugin.rows("foods")).every((row) => row["version"] === 1),
       "nothing changed, nothing is written",
@@ -147,10 +172,11 @@ describe("sync", () => {
     let isThere = true;
     const vanishing = at("/foods", () => ({ body: isThere ? [full] : [] }));
     await using plugin = await testPlugin({ config: { ...config, fdcIds: [9000003] }, http: [vanishing] });
-    await plugin.sync();
+    const sync = syncer(plugin);
+    await sync();
     assert.equal((await plugin.rows("foods")).length, 1);
     isThere = false;
-    await plugin.sync();
+    await sync();
     assert.deepEqual(await plugin.rows("foods"), []);
   });
 
@@ -159,7 +185,8 @@ describe("sync", () => {
       config: { ...config, queries: ["x"], maxFoodsPerQuery: 450 },
       http: [pages(10_000)],
     });
-    const { items } = await plugin.sync();
+    const sync = syncer(plugin);
+    const { items } = await sync();
     assert.equal(items.length, 450);
     assert.equal(plugin.requests.length, 3);
   });
@@ -169,20 +196,22 @@ describe("sync", () => {
       config: { ...config, queries: ["x"], maxFoodsPerQuery: 1000 },
       http: [pages(600, { page: 3, answer: limited, times: 1 })],
     });
-    await assert.rejects(plugin.sync());
-    await plugin.sync();
+    const sync = syncer(plugin);
+    await assert.rejects(sync());
+    await sync();
     assert.deepEqual(
       plugin.requests.map((request) => body(request)["pageNumber"]),
       [1, 2, 3, 3],
     );
-    await plugin.sync();
+    await sync();
     assert.equal(body(plugin.requests[4])["pageNumber"], 1);
   });
 
   test("an answer that is no JSON fails the run with a reason and stores nothing", async () => {
     const html: HttpAnswer = { status: 502, headers: { "content-type": "text/html" }, body: "<h1>Bad gateway</h1>" };
     await using plugin = await testPlugin({ config: { ...config, queries: ["x"] }, http: [at("/foods/search", html)] });
-    await assert.rejects(plugin.sync(), { message: /502/ });
+    const sync = syncer(plugin);
+    await assert.rejects(sync(), { message: /502/ });
     assert.deepEqual(await plugin.rows("foods"), []);
   });
 });

@@ -145,6 +145,10 @@ async function* batches({ begin, map, limits }: Batching): AsyncGenerator<unknow
       }
       if (leave) return { done: false };
     }
+  } catch (error) {
+    // What came before the failure is kept, so that a service that answers only so often is read a little further each time.
+    if (count > 0) yield chunkOf(text);
+    throw error;
   } finally {
     // Left early, by us or by the hub: the connector's own `finally` runs.
     if (!ended && typeof iterator.return === "function") await apply(iterator.return, iterator, []);
