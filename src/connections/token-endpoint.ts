@@ -152,7 +152,7 @@ function configurationOf(client: Client): oauth.Configuration {
       ? oauth.None()
       : clientAuthentication === "post"
         ? oauth.ClientSecretPost(clientSecret)
-        : oauth.ClientSecretBasic(clientSecret);
+        : basicCredentials(clientSecret);
   return new oauth.Configuration(
     {
       issuer: new URL(client.tokenUrl).origin,
@@ -163,6 +163,18 @@ function configurationOf(client: Client): oauth.Configuration {
     {},
     authentication,
   );
+}
+
+/**
+ * RFC 6749 wants both form-encoded. openid-client encodes even `-`, which is right for those who decode; many services do
+ * not, and a client id such as a UUID must reach them as it is.
+ */
+function basicCredentials(secret: string): oauth.ClientAuth {
+  const encoded = (text: string): string => new URLSearchParams([["", text]]).toString().slice(1);
+  return (_server, { client_id: id }, _body, headers) => {
+    const credentials = Buffer.from(`${encoded(id)}:${encoded(secret)}`).toString("base64");
+    headers.set("authorization", `Basic ${credentials}`);
+  };
 }
 
 /** What the answer said beside what openid-client reads. */

@@ -66,7 +66,8 @@ export function createHealthMonitor({ write, standing, window = 20 }: HealthOpti
   const settle = (installation: Installation, entry: Observed): void => {
     const nothing: HealthReading = { health: "unknown", reason: null };
     const against = standing?.(installation) ?? nothing;
-    const reading = worse(worse(fromOutcomes(entry), entry.own ?? nothing), against);
+    // Of two that are equally bad, the one that says what to do.
+    const reading = worse(against, worse(fromOutcomes(entry), entry.own ?? nothing));
     const stands = reading === against && against !== nothing;
     if (reading.health === entry.written.health && !(stands && reading.reason !== entry.written.reason)) return;
     entry.written = reading;

@@ -6,6 +6,7 @@ import semver from "semver";
 import { isObject } from "../base/json.ts";
 import { assuranceFaults } from "./assurances.ts";
 import { compilePluginSchema, pluginSchemaFaults } from "./compile-schema.ts";
+import { connectionFaults } from "./connections.ts";
 import { eventPatternFault } from "./event-pattern.ts";
 import { didYouMean } from "./near-miss.ts";
 import { clip, type Fault, type Segment } from "./path.ts";
@@ -23,6 +24,7 @@ export function crossFaults(raw: Raw): Fault[] {
     ...narrowed(raw),
     ...dependencies(raw),
     ...schemas(raw),
+    ...connectionFaults(raw),
     ...defaults(raw),
     ...assuranceFaults(raw),
   ];

@@ -73,7 +73,8 @@ export function secretFaults(configSchema: unknown, declared: readonly string[])
   return faults;
 }
 
-function boundHostFault(host: unknown, declared: readonly string[]): string | undefined {
+/** What is wrong with a host that a secret, or an access token, is to be sent to. */
+export function boundHostFault(host: unknown, declared: readonly string[]): string | undefined {
   if (typeof host !== "string") return "It must be a host, such as `api.vendor.com`.";
   const fault = hostFault(host);
   if (fault !== undefined) return `Host \`${clip(host)}\` is refused: ${fault}.`;

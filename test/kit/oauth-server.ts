@@ -127,10 +127,12 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     const body = await text(request);
     server.apiRequests.push({ host: headers["host"] ?? "", path: url.pathname, headers, body });
     if (url.pathname === "/echo") return answer(response, 200, { headers, body, query: url.search });
-    if (url.pathname === "/away") return answer(response, 307, undefined, { location: "https://other.vendor.com/echo" });
+    if (url.pathname === "/away")
+      return answer(response, 307, undefined, { location: "https://other.vendor.com/echo" });
     const bearer = /^Bearer (.+)$/.exec(headers["authorization"] ?? "")?.[1] ?? "";
     const access = accesses.get(bearer);
-    if (!access || access.grant.revoked || access.endsAt <= Date.now()) return answer(response, 401, { error: "token" });
+    if (!access || access.grant.revoked || access.endsAt <= Date.now())
+      return answer(response, 401, { error: "token" });
     if (url.pathname === "/busy") return answer(response, 429, { error: "slow" }, { "retry-after": "7" });
     if (url.pathname === "/page") {
       const page = Number(url.searchParams.get("page"));
@@ -141,7 +143,10 @@ export async function startOAuthServer(): Promise<OAuthServer> {
 
   const http = createServer((request, response) => {
     const url = new URL(request.url ?? "/", `https://${request.headers.host}`);
-    const work = url.hostname === "login.vendor.com" && url.pathname.endsWith("/token") ? token(request, response) : api(request, response, url);
+    const work =
+      url.hostname === "login.vendor.com" && url.pathname.endsWith("/token")
+        ? token(request, response)
+        : api(request, response, url);
     work.catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { type Cli, type CliDependencies, type CliIo, createCli } from "./cli.ts";
 import { exitCodes, toFailure } from "./failure.ts";
 import { configureVerb } from "./verbs/configure.ts";
+import { connectVerb } from "./verbs/connect.ts";
 import { createPluginVerb } from "./verbs/create-plugin.ts";
 import { deadLettersVerb } from "./verbs/dead-letters.ts";
 import { devVerb } from "./verbs/dev.ts";
@@ -14,6 +15,7 @@ import { installVerb } from "./verbs/install.ts";
 import { invokeVerb } from "./verbs/invoke.ts";
 import { lifecycleVerbs } from "./verbs/lifecycle.ts";
 import { logsVerb } from "./verbs/logs.ts";
+import { messagesVerb } from "./verbs/messages.ts";
 import { packVerb } from "./verbs/pack.ts";
 import { pluginsVerb } from "./verbs/plugins.ts";
 import { publishVerb } from "./verbs/publish.ts";
@@ -26,8 +28,8 @@ export type Verb = (program: Command, cli: Cli) => void;
 const groups: Record<string, readonly Verb[]> = {
   "The hub:": [startVerb, doctorVerb],
   "Writing plugins:": [createPluginVerb, validateVerb, runTestsVerb, devVerb, packVerb, publishVerb],
-  "Running plugins:": [installVerb, pluginsVerb, configureVerb, grantsVerb, lifecycleVerbs, invokeVerb],
-  "What happens:": [eventsVerb, logsVerb, executionsVerb, deadLettersVerb],
+  "Running plugins:": [installVerb, pluginsVerb, configureVerb, grantsVerb, connectVerb, lifecycleVerbs, invokeVerb],
+  "What happens:": [eventsVerb, messagesVerb, logsVerb, executionsVerb, deadLettersVerb],
 };
 
 const environment = `

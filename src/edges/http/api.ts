@@ -3,10 +3,12 @@ import type { FastifyInstance } from "fastify";
 import { BackplaneError } from "../../errors/error.ts";
 import { buildOpenApi } from "./openapi.ts";
 import type { RouteSpec } from "./route.ts";
+import { connectionRoutes } from "./routes/connections.ts";
 import { eventStreamRoute } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { executionRoutes } from "./routes/executions.ts";
 import { hubRoutes } from "./routes/hub.ts";
+import { messageRoutes } from "./routes/messages.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { packageRoutes } from "./routes/packages.ts";
 import { pluginRoutes } from "./routes/plugins.ts";
@@ -38,9 +40,11 @@ export function apiRoutes(
     ...organizationRoutes(services),
     ...packageRoutes(services),
     ...pluginRoutes(services),
+    ...connectionRoutes(services),
     ...executionRoutes(services),
     ...eventRoutes(services),
     eventStreamRoute(services, stopping),
+    ...messageRoutes(services),
     ...webhookRoutes(services),
   ];
   return routes;
