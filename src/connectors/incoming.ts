@@ -6,9 +6,12 @@ import type { BatchCounts } from "../entities/entities.ts";
 import type { ReadChanges } from "./read-batch.ts";
 import { type ItemWriter, writeItems } from "./write-items.ts";
 
-/** Whether accepted webhook items of the plugin go to its connector. */
+/** Whether accepted webhook items of the plugin go to its connector. Of one that is a channel too, where it says `realtime`. */
 export function takesIncoming({ contributes }: Pick<Manifest, "contributes">): boolean {
-  return contributes?.connector !== undefined && contributes.channel === undefined;
+  return (
+    contributes?.connector !== undefined &&
+    (contributes.channel === undefined || contributes.connector.realtime === true)
+  );
 }
 
 /** In the caller's transaction. Errors: as of `writeItems`, and `invalid_input`, `payload_too_large`, `call_depth_exceeded` for events. */
