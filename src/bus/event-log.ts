@@ -2,7 +2,7 @@
  * The durable event log: publishes inside the caller's transaction and reads back in stamped order. It stamps nothing and
  * delivers nothing (sequencer.ts does), so an event is visible to `query` a moment after its transaction has committed.
  */
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { sleep } from "../base/deferred.ts";
 import { newId } from "../base/ids.ts";
@@ -29,6 +29,11 @@ export interface PublishResult {
   /** False when the organisation has an event of this id already; the first one stands. */
   accepted: boolean;
 }
+
+export type EventsInCommon = Pick<EventInput, "organization" | "source" | "traceparent"> & {
+  time: Date;
+  depth: number;
+};
 
 export interface EventQuery {
   organization: string;
@@ -62,6 +67,14 @@ export interface EventLog {
    * than a transaction each. Resolves when it is durable.
    */
   accept(event: EventInput): Promise<PublishResult>;
+  /**
+   * For one statement that writes rows and publishes what became of them, without a way to the hub and back: the body of a
+   * `with` that inserts what `made` selects as (id, type, subject, data), in its order. The caller vouches for form and fresh ids, and calls
+   * `announce` afterwards. Error: `call_depth_exceeded`.
+   */
+  insertion(common: EventsInCommon, made: RawBuilder<unknown>): RawBuilder<unknown>;
+  /** Wakes who waits for events once `tx` has committed; `ids` are those that `insertion` inserted. */
+  announce(tx: Tx, ids: readonly string[]): Promise<void>;
   /** Oldest first. Error: `invalid_cursor`, `invalid_input`. */
   query(query: EventQuery): Promise<EventPage>;
   get(organization: string, id: string): Promise<EventRecord | undefined>;
@@ -152,6 +165,18 @@ export function createEventLog({ store, limits, onPublished }: EventLogOptions):
     accept,
     publish: async (tx, event) => (await publishAll(tx, [event]))[0]!,
     publishAll,
+    insertion({ organization, source, time, traceparent, depth }, made) {
+      if (depth > eventLimits.maxDepth)
+        throw new BackplaneError("call_depth_exceeded", { limit: eventLimits.maxDepth });
+      return sql`insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
+        select ${organization}, made.id, ${source}, made.type, made.subject, ${time.toISOString()}::timestamptz, made.data, ${traceparent ?? null}, ${depth}
+        from (${made}) as made`;
+    },
+    async announce(tx, ids) {
+      if (ids.length === 0) return;
+      await store.notify(tx, newEventsChannel, "");
+      if (onPublished) for (const id of ids) onPublished({ id, accepted: true });
+    },
     query,
     get: async (organization, id) => {
       const rows =

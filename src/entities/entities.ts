@@ -10,7 +10,7 @@ import { BackplaneError } from "../errors/error.ts";
 import { jsonText } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertEntityType, type EntityRow, presentEntity, type StoredEntity } from "./entity-record.ts";
-import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite } from "./write-batch.ts";
+import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite, WriteHistory } from "./write-batch.ts";
 
 export type { EntityRow } from "./entity-record.ts";
 export type { BatchCounts, EntityChange, EntityWrite } from "./write-batch.ts";
@@ -53,6 +53,7 @@ export interface Entities {
 const maxItems = 500;
 
 export function createEntities({ store, eventLog }: { store: Store; eventLog: EventLog }): Entities {
+  const history = new WriteHistory();
   return {
     async query(organization, type, filter, { limit = 50, offset = 0, orderBy = "-createdAt" } = {}) {
       assertEntityType(type);
@@ -92,7 +93,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
       const changes = items.map((item) => changeOf(type, item));
       if (items.length > maxItems) throw invalid("items", `at most ${maxItems} at once`);
       const outcomes = await store
-        .transaction((tx) => applyChanges({ tx, eventLog }, write, changes))
+        .transaction((tx) => applyChanges({ tx, eventLog, history }, write, changes))
         .catch((error: unknown): never => {
           throw namingItems(error);
         });
@@ -100,7 +101,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     },
     async writeBatch(tx, write, changes) {
       const counts: BatchCounts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
-      for (const { kind } of new Set(await applyChanges({ tx, eventLog }, write, changes))) counts[kind] += 1;
+      for (const { kind } of new Set(await applyChanges({ tx, eventLog, history }, write, changes))) counts[kind] += 1;
       return counts;
     },
   };

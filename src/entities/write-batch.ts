@@ -3,11 +3,11 @@
  * changed. Checks no permissions. Long because it is one algorithm: prepare, insert what is new, lock and merge what is
  * there, publish. It inserts before it looks where nothing refers to other rows, since a first sync is nothing but new rows.
  */
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { OrganizationId, PluginId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
-import type { EventLog } from "../bus/event-log.ts";
+import type { EventLog, EventsInCommon } from "../bus/event-log.ts";
 import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
 import { isEntityName } from "../manifest/entity-name.ts";
@@ -15,7 +15,7 @@ import { jsonRows } from "../store/json.ts";
 import type { Tx } from "../store/store.ts";
 import { checkKnownFields } from "./check-entity.ts";
 import { cleanData, type Reference, sameJson } from "./clean-data.ts";
-import { entityName, hubFields, presentEntity, type StoredEntity } from "./entity-record.ts";
+import { entityName, hubFields, type StoredEntity } from "./entity-record.ts";
 
 /** Who writes, for provenance and for the events. */
 export interface EntityWrite {
@@ -67,14 +67,32 @@ const maxTags = 200;
  * `changes.<n>.…`, `payload_too_large`, `call_depth_exceeded`.
  */
 export async function applyChanges(
-  { tx, eventLog }: { tx: Tx; eventLog: EventLog },
+  { tx, eventLog, history }: { tx: Tx; eventLog: EventLog; history: WriteHistory },
   write: EntityWrite,
   changes: readonly EntityChange[],
 ): Promise<Outcome[]> {
-  const batch = prepare(write, changes);
-  await store(tx, write, batch);
-  await eventLog.publishAll(tx, eventsOf(write, batch.rows));
+  const batch = prepare(write, changes, history.mostlyNew(write));
+  await store({ tx, eventLog, write, batch });
+  await eventLog.announce(tx, batch.eventIds);
+  history.saw(write, batch.rows);
   return batch.byChange.map(({ outcome }) => outcome!);
+}
+
+/** Remembers whether a plugin's last batch was mostly new rows, as its next one then is: a guess that only costs or saves time. */
+export class WriteHistory {
+  #known = new Set<string>();
+
+  mostlyNew({ organization, plugin }: EntityWrite): boolean {
+    return !this.#known.has(`${organization}\n${plugin}`);
+  }
+
+  saw({ organization, plugin }: EntityWrite, rows: readonly { outcome?: Outcome }[]): void {
+    if (rows.length === 0) return;
+    const made = rows.filter(({ outcome }) => outcome?.kind === "created").length;
+    const key = `${organization}\n${plugin}`;
+    if (made * 2 >= rows.length) this.#known.delete(key);
+    else if (this.#known.size < 10_000) this.#known.add(key);
+  }
 }
 
 /** A row of the batch: all changes that name it, merged. */
@@ -91,7 +109,6 @@ interface Pending {
   data: Record<string, unknown>;
   references: Reference[];
   deleted: boolean;
-  changed?: string[];
   outcome?: Outcome;
 }
 
@@ -100,15 +117,19 @@ interface Batch {
   byChange: Pending[];
   byName: Map<string, Pending>;
   now: Date;
+  /** Of what was really published. */
+  eventIds: string[];
+  /** Whether most rows are probably new. */
+  insertFirst: boolean;
 }
 
 const nameKey = (type: string, source: string, externalId: string): string => `${type}\nx\n${source}\n${externalId}`;
 const idKey = (type: string, id: string): string => `${type}\ni\n${id}`;
 
-function prepare(write: EntityWrite, changes: readonly EntityChange[]): Batch {
+function prepare(write: EntityWrite, changes: readonly EntityChange[], insertFirst: boolean): Batch {
   const faults: FieldError[] = [];
   if (changes.length > maxChanges) faults.push({ path: "changes", message: `at most ${maxChanges} at once` });
-  const batch: Batch = { rows: [], byChange: [], byName: new Map(), now: new Date() };
+  const batch: Batch = { rows: [], byChange: [], byName: new Map(), now: new Date(), eventIds: [], insertFirst };
   for (const [index, change] of changes.entries()) {
     if (faults.length > 0 && (faults.length > 50 || changes.length > maxChanges)) break;
     const pending = prepareOne(write, change, index, faults);
@@ -209,31 +230,36 @@ function merge({ rows, byName }: Batch, pending: Pending): Pending {
   return known;
 }
 
-async function store(tx: Tx, write: EntityWrite, batch: Batch): Promise<void> {
-  const refers = batch.rows.some(({ references }) => references.length > 0);
-  let open = batch.rows;
-  if (!refers)
+interface Storing {
+  tx: Tx;
+  eventLog: EventLog;
+  write: EntityWrite;
+  batch: Batch;
+}
+
+async function store(storing: Storing): Promise<void> {
+  const { rows } = storing.batch;
+  const refers = rows.some(({ references }) => references.length > 0);
+  let open = rows;
+  if (!refers && storing.batch.insertFirst)
     open = without(
       open,
       await insert(
-        tx,
-        write,
-        batch,
+        storing,
         open.filter(({ deleted }) => !deleted),
       ),
     );
   for (let round = 0; open.length > 0; round += 1) {
-    const found = await lock(tx, write, open);
-    if (refers && round === 0) await resolve(tx, write, batch, found);
-    await update(tx, write, batch, found);
+    const found = await lock(storing, open);
+    if (refers && round === 0) await resolve(storing, found);
+    await update(storing, found);
     const missing = open.filter((pending) => !found.has(pending));
     for (const pending of missing) if (pending.deleted) pending.outcome = { kind: "unchanged", row: undefined };
     const absent = missing.filter(({ deleted }) => !deleted);
     if (absent.length === 0) return;
-    const inserted = await insert(tx, write, batch, absent);
-    open = without(absent, inserted);
+    open = without(absent, await insert(storing, absent));
     if (open.length > 0 && round > 0) throw clash(open);
-    // Somebody else made a row in this very moment, and what refers to it has been given another id.
+    // Somebody else made a row in this very moment, and what refers to it has been given another id: once more, from the start.
     if (open.length > 0 && refers)
       throw Object.assign(new Error("A row appeared while a batch was written"), { code: "40001" });
   }
@@ -251,37 +277,44 @@ function clash(open: readonly Pending[]): BackplaneError {
   );
 }
 
-/** Inserts those whose names are free and gives them back. */
-async function insert(tx: Tx, write: EntityWrite, { now }: Batch, pendings: readonly Pending[]): Promise<Set<Pending>> {
+/** Inserts those whose names are free, with their events, and gives them back. */
+async function insert({ tx, eventLog, write, batch }: Storing, pendings: readonly Pending[]): Promise<Set<Pending>> {
   const done = new Set<Pending>();
   if (pendings.length === 0) return done;
-  const at = now.toISOString();
-  const rows = pendings.map(({ type, id: given, newId: id, source, externalId, data }) => ({
-    type,
-    id,
-    source,
-    external_id: externalId ?? null,
-    data,
-    source_tags: sourceTagsOf({ id: given, externalId, data }) ?? null,
+  const at = batch.now.toISOString();
+  const given = pendings.map((pending, n) => ({
+    n,
+    event_id: newId(),
+    type: pending.type,
+    id: pending.newId,
+    source: pending.source,
+    external_id: pending.externalId ?? null,
+    data: pending.data,
+    source_tags: sourceTagsOf(pending) ?? null,
   }));
-  const columns = {
-    type: "text",
-    id: "text",
-    source: "text",
-    external_id: "text",
-    data: "jsonb",
-    source_tags: "jsonb",
-  };
-  const inserted = await sql<{ type: string; id: string }>`
-    insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
-    select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, ${write.execution}, ${at}::timestamptz, ${at}::timestamptz
-    from ${jsonRows(rows, columns)} on conflict do nothing returning type, id`.execute(tx);
-  const all = inserted.rows.length === pendings.length;
-  const ids = all ? undefined : new Set(inserted.rows.map(({ type, id }) => idKey(type, id)));
-  for (const pending of pendings) {
+  const made = sql`
+    select rows.event_id as id, ${eventTypes(pendings, "Created")}::jsonb ->> written.type as type, written.id as subject,
+      jsonb_build_object('entity', written.type, 'id', written.id, 'record', written.data || jsonb_build_object('id', written.id,
+        'source', written.source, 'externalId', written.external_id, 'version', 1, 'createdAt', ${at}::text, 'updatedAt', ${at}::text)) as data
+    from written join rows using (type, id) order by rows.n`;
+  const result = await sql<{ count: number; written: [string, string][] | null }>`
+    with rows as materialized (select * from ${jsonRows(given, insertColumns)}),
+    written as (
+      insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
+      select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, ${write.execution}, ${at}::timestamptz, ${at}::timestamptz
+      from rows on conflict do nothing returning type, id, source, external_id, data
+    ),
+    published as (${eventLog.insertion(inCommon(write, batch), made)})
+    select count(*) as count, case when count(*) < ${pendings.length} then jsonb_agg(jsonb_build_array(type, id)) end as written
+    from written`.execute(tx);
+  const { count, written } = result.rows[0]!;
+  if (count === 0) return done;
+  const ids = written === null ? undefined : new Set(written.map(([type, id]) => idKey(type, id)));
+  for (const [n, pending] of pendings.entries()) {
     const { type, newId: id, source, externalId, data } = pending;
     if (ids && !ids.has(idKey(type, id))) continue;
     done.add(pending);
+    batch.eventIds.push(given[n]!.event_id);
     pending.outcome = {
       kind: "created",
       row: {
@@ -293,8 +326,8 @@ async function insert(tx: Tx, write: EntityWrite, { now }: Batch, pendings: read
         version: 1,
         plugin_id: write.plugin,
         execution_id: write.execution,
-        created_at: now,
-        updated_at: now,
+        created_at: batch.now,
+        updated_at: batch.now,
         deleted_at: null,
         source_tags: sourceTagsOf(pending) ?? null,
         link_id: null,
@@ -304,10 +337,38 @@ async function insert(tx: Tx, write: EntityWrite, { now }: Batch, pendings: read
   return done;
 }
 
+const insertColumns = {
+  n: "int",
+  event_id: "text",
+  type: "text",
+  id: "text",
+  source: "text",
+  external_id: "text",
+  data: "jsonb",
+  source_tags: "jsonb",
+};
+
+/** JSON text of the events' types by entity type. */
+function eventTypes(pendings: readonly Pending[], what: "Created" | "Updated" | "Deleted"): string {
+  const types = new Set(pendings.map(({ type }) => type));
+  return JSON.stringify(Object.fromEntries([...types].map((type) => [type, `data.${entityName(type)}${what}`])));
+}
+
+function inCommon(write: EntityWrite, { now }: Batch): EventsInCommon {
+  return {
+    organization: write.organization,
+    source: write.eventSource ?? `/plugins/${write.plugin}`,
+    traceparent: write.traceparent === "" ? undefined : write.traceparent,
+    time: now,
+    depth: write.eventDepth + 1,
+  };
+}
+
+const byName = sql`e.source = rows.source and e.external_id = rows.external_id`;
 const columns = sql`e.type, e.id, e.source, e.external_id, e.data, e.version, e.plugin_id, e.execution_id, e.created_at, e.updated_at, e.deleted_at, e.source_tags, e.link_id`;
 
 /** The rows that are there, locked until the transaction ends. Error: `invalid_input` when a change names two rows. */
-async function lock(tx: Tx, write: EntityWrite, pendings: readonly Pending[]): Promise<Map<Pending, StoredEntity>> {
+async function lock({ tx, write }: Storing, pendings: readonly Pending[]): Promise<Map<Pending, StoredEntity>> {
   const found = new Map<Pending, StoredEntity>();
   const named: { n: number; type: string; source: string; external_id: string }[] = [];
   const byId: { n: number; type: string; id: string | undefined }[] = [];
@@ -316,24 +377,18 @@ async function lock(tx: Tx, write: EntityWrite, pendings: readonly Pending[]): P
     else named.push({ n, type, source, external_id: externalId });
   }
   type Found = StoredEntity & { n: number };
+  // Lateral with a limit is one index search a row; a plain join becomes a scan of the table where its statistics are young.
+  const select = (keys: RawBuilder<unknown>, where: RawBuilder<unknown>) =>
+    sql<Found>`select rows.n, e.* from ${keys} cross join lateral (
+      select ${columns} from entities e where e.organization_id = ${write.organization} and e.type = rows.type and ${where} limit 1 for update
+    ) e`.execute(tx);
   const rows: Found[] = [];
-  if (named.length > 0)
-    rows.push(
-      ...(
-        await sql<Found>`select rows.n, ${columns} from ${jsonRows(named, { n: "int", type: "text", source: "text", external_id: "text" })}
-        join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.source = rows.source and e.external_id = rows.external_id
-        for update of e`.execute(tx)
-      ).rows,
-    );
+  if (named.length > 0) {
+    const keys = jsonRows(named, { n: "int", type: "text", source: "text", external_id: "text" });
+    rows.push(...(await select(keys, byName)).rows);
+  }
   if (byId.length > 0)
-    rows.push(
-      ...(
-        await sql<Found>`select rows.n, ${columns} from ${jsonRows(byId, { n: "int", type: "text", id: "text" })}
-        join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.id = rows.id for update of e`.execute(
-          tx,
-        )
-      ).rows,
-    );
+    rows.push(...(await select(jsonRows(byId, { n: "int", type: "text", id: "text" }), sql`e.id = rows.id`)).rows);
   for (const { n, ...row } of rows) found.set(pendings[n]!, row);
   const wrong = [...found].filter(([{ id }, row]) => id !== undefined && id !== row.id).map(([pending]) => pending);
   if (wrong.length > 0) throw clash(wrong);
@@ -341,21 +396,16 @@ async function lock(tx: Tx, write: EntityWrite, pendings: readonly Pending[]): P
 }
 
 /** Puts ids in the place of references: of rows of this batch, else of stored ones, else null. */
-async function resolve(
-  tx: Tx,
-  write: EntityWrite,
-  { rows, byName }: Batch,
-  found: Map<Pending, StoredEntity>,
-): Promise<void> {
+async function resolve({ tx, write, batch }: Storing, found: Map<Pending, StoredEntity>): Promise<void> {
   const elsewhere = new Map<
     string,
     { key: string; type: string; source: string; external_id: string; to: Reference[] }
   >();
-  for (const { source: own, references } of rows)
+  for (const { source: own, references } of batch.rows)
     for (const reference of references) {
       const { type, source = own, externalId } = reference;
       const key = nameKey(type, source, externalId);
-      const target = byName.get(key);
+      const target = batch.byName.get(key);
       const there = target && found.get(target);
       if (there) reference.resolve(there.id);
       else if (target && !target.deleted) reference.resolve(target.newId);
@@ -369,57 +419,94 @@ async function resolve(
   const keys = [...elsewhere.values()].map(({ to: _, ...key }) => key);
   const stored = await sql<{ key: string; id: string }>`
     select rows.key, e.id from ${jsonRows(keys, { key: "text", type: "text", source: "text", external_id: "text" })}
-    join entities e on e.organization_id = ${write.organization} and e.type = rows.type and e.source = rows.source and e.external_id = rows.external_id`.execute(
-    tx,
-  );
+    cross join lateral (
+      select e.id from entities e where e.organization_id = ${write.organization} and e.type = rows.type and ${byName} limit 1
+    ) e`.execute(tx);
   for (const { key, id } of stored.rows) for (const reference of elsewhere.get(key)!.to) reference.resolve(id);
 }
 
-async function update(tx: Tx, write: EntityWrite, { now }: Batch, found: Map<Pending, StoredEntity>): Promise<void> {
-  const patches: object[] = [];
+async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pending, StoredEntity>): Promise<void> {
+  const patches: { n: number; event_id: string; step: number; changed: string[] }[] = [];
   for (const [pending, row] of found) {
     const patch = pending.deleted ? (row.deleted_at === null ? {} : undefined) : patchOf(pending, row);
     const said = pending.deleted ? undefined : sourceTagsOf(pending);
     const sourceTags = said === undefined || sameJson(said, row.source_tags) ? undefined : said;
-    if (patch || sourceTags)
-      patches.push({
-        type: row.type,
-        id: row.id,
-        patch: patch ?? {},
-        step: patch ? 1 : 0,
-        deleted: pending.deleted,
-        source_tags: sourceTags,
-      });
-    if (!patch) {
-      pending.outcome = { kind: "unchanged", row };
-      continue;
-    }
-    pending.changed = [...Object.keys(patch), ...(row.deleted_at !== null || pending.deleted ? ["deletedAt"] : [])];
-    pending.outcome = {
-      kind: pending.deleted ? "deleted" : "updated",
-      row: {
-        ...row,
-        data: { ...row.data, ...patch },
-        version: row.version + 1,
-        plugin_id: write.plugin,
-        execution_id: write.execution,
-        updated_at: now,
-        deleted_at: pending.deleted ? now : null,
-      },
+    pending.outcome = patch ? changedOutcome({ write, batch, pending, row, patch }) : { kind: "unchanged", row };
+    if (!patch && !sourceTags) continue;
+    const changed = [...Object.keys(patch ?? {}), ...(row.deleted_at === null ? [] : ["deletedAt"])];
+    // A step of 0 notes what the source said of tags where that changes nothing to be seen.
+    const fields = {
+      patch: patch ?? {},
+      step: patch ? 1 : 0,
+      deleted: pending.deleted,
+      source_tags: sourceTags,
+      changed,
     };
+    patches.push({ n: pending.index, event_id: newId(), type: row.type, id: row.id, ...fields } as never);
   }
   if (patches.length === 0) return;
-  const at = now.toISOString();
-  const columns = { type: "text", id: "text", patch: "jsonb", step: "int", deleted: "boolean", source_tags: "jsonb" };
-  // A step of 0 notes what the source said of tags where that changes nothing to be seen.
+  const at = batch.now.toISOString();
+  const pendings = [...found.keys()];
+  const made = sql`
+    select rows.event_id as id, written.id as subject,
+      case when rows.deleted then ${eventTypes(pendings, "Deleted")}::jsonb else ${eventTypes(pendings, "Updated")}::jsonb end ->> type as type,
+      jsonb_build_object('entity', type, 'id', id, 'record', written.data || jsonb_build_object('id', id,
+        'source', written.source, 'externalId', written.external_id, 'version', written.version, 'updatedAt', ${at}::text,
+        'createdAt', to_char(written.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+        || case when rows.deleted then jsonb_build_object('deletedAt', ${at}::text) else '{}' end)
+      || case when rows.deleted then '{}' else jsonb_build_object('changed', rows.changed) end as data
+    from written join rows using (type, id) where rows.step = 1 order by rows.n`;
+  // The rows are there and locked; an insert in conflict finds each by its key, where a join becomes a scan of the table as long as its statistics are young.
   await sql`
-    update entities e set data = e.data || rows.patch, version = e.version + rows.step,
-      plugin_id = case rows.step when 1 then ${write.plugin} else e.plugin_id end,
-      execution_id = case rows.step when 1 then ${write.execution} else e.execution_id end,
-      updated_at = case rows.step when 1 then ${at}::timestamptz else e.updated_at end,
-      deleted_at = case when rows.deleted then ${at}::timestamptz end, source_tags = coalesce(rows.source_tags, e.source_tags)
-    from ${jsonRows(patches as Record<string, unknown>[], columns)}
-    where e.organization_id = ${write.organization} and e.type = rows.type and e.id = rows.id`.execute(tx);
+    with rows as materialized (select * from ${jsonRows(patches as never[], updateColumns)}),
+    written as (
+      insert into entities as e (organization_id, type, id, data, version, plugin_id, execution_id, updated_at, deleted_at, source_tags)
+      select ${write.organization}, type, id, patch, step, ${write.plugin}, ${write.execution}, ${at}::timestamptz,
+        case when deleted then ${at}::timestamptz end, source_tags from rows
+      on conflict (organization_id, type, id) do update set data = e.data || excluded.data, version = e.version + excluded.version,
+        plugin_id = case excluded.version when 1 then excluded.plugin_id else e.plugin_id end,
+        execution_id = case excluded.version when 1 then excluded.execution_id else e.execution_id end,
+        updated_at = case excluded.version when 1 then excluded.updated_at else e.updated_at end,
+        deleted_at = excluded.deleted_at, source_tags = coalesce(excluded.source_tags, e.source_tags)
+      returning type, id, source, external_id, data, version, created_at
+    )
+    ${eventLog.insertion(inCommon(write, batch), made)}`.execute(tx);
+  for (const { step, event_id } of patches) if (step === 1) batch.eventIds.push(event_id);
+}
+
+const updateColumns = {
+  n: "int",
+  event_id: "text",
+  type: "text",
+  id: "text",
+  patch: "jsonb",
+  step: "int",
+  deleted: "boolean",
+  source_tags: "jsonb",
+  changed: "jsonb",
+};
+
+interface Changing {
+  write: EntityWrite;
+  batch: Batch;
+  pending: Pending;
+  row: StoredEntity;
+  patch: Record<string, unknown>;
+}
+
+function changedOutcome({ write, batch, pending, row, patch }: Changing): Outcome {
+  return {
+    kind: pending.deleted ? "deleted" : "updated",
+    row: {
+      ...row,
+      data: { ...row.data, ...patch },
+      version: row.version + 1,
+      plugin_id: write.plugin,
+      execution_id: write.execution,
+      updated_at: batch.now,
+      deleted_at: pending.deleted ? batch.now : null,
+    },
+  };
 }
 
 /** The fields that differ; undefined when the row is as it should be. What changes nothing is no change: vendors send the same item again and again. */
@@ -450,29 +537,4 @@ function mergedTags(pending: Pending, row: StoredEntity): unknown {
   const there = Array.isArray(row.data["tags"]) ? (row.data["tags"] as string[]) : [];
   const kept = there.filter((tag) => saidNow.has(tag) || !said.has(tag));
   return [...kept, ...given.filter((tag) => !said.has(tag) && !kept.includes(tag))];
-}
-
-function eventsOf(write: EntityWrite, rows: readonly Pending[]): Parameters<EventLog["publishAll"]>[1] {
-  const source = write.eventSource ?? `/plugins/${write.plugin}`;
-  const words = { created: "Created", updated: "Updated", deleted: "Deleted" } as const;
-  return rows.flatMap(({ type, outcome, changed }) => {
-    if (!outcome?.row || outcome.kind === "unchanged") return [];
-    const { id } = outcome.row;
-    return [
-      {
-        organization: write.organization,
-        type: `data.${entityName(type)}${words[outcome.kind]}`,
-        source,
-        subject: id,
-        data: {
-          entity: type,
-          id,
-          record: presentEntity(outcome.row),
-          ...(outcome.kind === "updated" ? { changed } : {}),
-        },
-        traceparent: write.traceparent === "" ? undefined : write.traceparent,
-        depth: write.eventDepth + 1,
-      },
-    ];
-  });
 }
