@@ -171,7 +171,8 @@ export interface RuleEvent {
   /** RFC 3339 UTC. */
   time: string;
   data: unknown;
-  [extra: string]: unknown;
+  organization?: string;
+  traceparent?: string;
 }
 
 /** What expressions see. A root that is absent here may not be named where the scope is used; compileRule refuses it. */
@@ -179,7 +180,7 @@ export interface RuleScope {
   event?: RuleEvent;
   now: Date;
   rule: { id: string; name: string };
-  run?: Record<string, unknown>;
+  run?: { id: string; startedAt: Date };
   /** Results by step id. */
   steps?: Readonly<Record<string, unknown>>;
   /** One value for each variable that the action names. */

@@ -229,7 +229,7 @@ class Checker {
     const offset = node.pos;
     if (known.type !== "dyn" && known.type !== "map")
       return this.fault(`\`${this.#text(object)}\` is ${typeNames[known.type]}; it has no fields.`, offset);
-    const field = known.fields?.get(name);
+    const field = known.fields?.get(name) ?? known.some?.get(name);
     if (known.fields !== undefined && field === undefined && !optional) {
       const reason =
         known.noField?.(name) ??

@@ -5,6 +5,8 @@ export interface KnownType {
   type: CelType;
   /** All fields there are; absent when only the run knows. */
   fields?: ReadonlyMap<string, KnownType>;
+  /** Fields that are known among others that are not. */
+  some?: ReadonlyMap<string, KnownType>;
   /** A better sentence than "there is no such field". */
   noField?: (name: string) => string | undefined;
 }
