@@ -22,8 +22,9 @@ function isUsed(permission: string, { manifest, code }: Scanned): boolean {
       return manifest.contributes.webhook !== undefined || /\bwebhook\b\s*[(:]/.test(code);
     case "network:outbound":
       return (
-        /ctx\.http\.|\bhttp\.(get|post|fetch)\(/.test(code) &&
-        (target === "" || hostsIn(code).some((host) => covers(permission, `network:outbound:${host}`)))
+        (/ctx\.http\.|\bhttp\.(get|post|fetch)\(/.test(code) &&
+          (target === "" || hostsIn(code).some((host) => covers(permission, `network:outbound:${host}`)))) ||
+        tokenHosts(manifest).some((host) => covers(permission, `network:outbound:${host}`))
       );
     case "event:publish":
       return publishes(code) && eventTypesIn(code).some((type) => matchesEventPattern(target, type));
@@ -74,6 +75,10 @@ const asked = (manifest: BundledPlugin["manifest"]): string[] => [
 
 const hostsIn = (code: string): string[] =>
   [...code.matchAll(/["'`]https:\/\/([a-z0-9.-]+)/g)].map((match) => match[1]!);
+
+/** Where the hub asks for the tokens of connections, in the plugin's name. */
+const tokenHosts = ({ contributes }: BundledPlugin["manifest"]): string[] =>
+  Object.values(contributes.connections ?? {}).map(({ tokenUrl }) => new URL(tokenUrl).host);
 
 const eventTypesIn = (code: string): string[] =>
   [...code.matchAll(/["'`]([a-z][a-z0-9_-]*(?:\.[A-Za-z][A-Za-z0-9_-]*)+)["'`]/g)].map((match) => match[1]!);
