@@ -9,6 +9,11 @@ const maxAddress = 320;
 /** Channel types that reach a telephone. */
 const telephone: ReadonlySet<string> = new Set(["sms", "mms", "rcs", "whatsapp", "voice", "video", "fax", "signal"]);
 
+/** What kind of address a channel's type takes; a type we do not know has a kind of its own. */
+export function addressKind(channel: string): string {
+  return channel === "email" || !telephone.has(channel) ? channel : "telephone";
+}
+
 /** Errors: `not_found` (no such contact), `no_address`. */
 export async function addressOfContact(
   entities: Pick<Entities, "getById">,
@@ -16,10 +21,11 @@ export async function addressOfContact(
 ): Promise<string> {
   const row = await entities.getById(organization, "contacts", contact);
   if (!row) throw new BackplaneError("not_found", { thing: "contact" });
+  const kind = addressKind(channel);
   const address =
-    channel === "email"
+    kind === "email"
       ? preferred(row["emails"], "address")
-      : telephone.has(channel)
+      : kind === "telephone"
         ? preferred(row["phones"], "number")
         : undefined;
   if (address === undefined) throw new BackplaneError("no_address", { channel });

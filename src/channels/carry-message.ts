@@ -3,7 +3,7 @@
  * All waiting is `RetryLater`: an attempt counts its own tries, the delivery none.
  */
 
-import { backoffMs } from "../base/backoff.ts";
+import { type BackoffOptions, backoffMs } from "../base/backoff.ts";
 import { asPluginId } from "../base/brands.ts";
 import { sleep } from "../base/deferred.ts";
 import { type Delivery, RetryLater } from "../bus/delivery.ts";
@@ -32,6 +32,8 @@ export interface CarryOptions {
   maxTries?: number;
   /** After this long a message is not worth sending any more. @default 24 h */
   maxAgeMs?: number;
+  /** Between the tries of one attempt. @default from 2 s to 5 min */
+  backoff?: BackoffOptions;
 }
 
 const defaultPerSecond = 10;
@@ -40,7 +42,16 @@ const waitHereMs = 5_000;
 const holdMs = 30_000;
 
 export function createCarrier(options: CarryOptions): (delivery: Delivery) => Promise<void> {
-  const { store, invoker, installations, rate, outcomes, maxTries = 6, maxAgeMs = 24 * 60 * 60 * 1000 } = options;
+  const {
+    store,
+    invoker,
+    installations,
+    rate,
+    outcomes,
+    maxTries = 6,
+    maxAgeMs = 24 * 60 * 60 * 1000,
+    backoff = defaultBackoff,
+  } = options;
 
   /** Waits for the channel's pace. Error: `RetryLater`. */
   const takeTurn = async (
@@ -158,7 +169,7 @@ export function createCarrier(options: CarryOptions): (delivery: Delivery) => Pr
   };
 }
 
-const backoff = { baseMs: 2_000, capMs: 300_000 } as const;
+const defaultBackoff: BackoffOptions = { baseMs: 2_000, capMs: 300_000 };
 
 /** What `run` throws without having called the plugin. */
 const beforeItRan: ReadonlySet<string> = new Set([

@@ -3,6 +3,7 @@
  * to the channel plugin, attempt-outcomes.ts writes what comes of it, status-events.ts and requested-events.ts take what plugins
  * publish. Inbound messages are the plugins' own work: they write them into the data model themselves.
  */
+import type { BackoffOptions } from "../base/backoff.ts";
 import type { OrganizationId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
@@ -44,6 +45,8 @@ export interface ChannelsOptions {
   maxTries?: number;
   /** After this long a message is not worth sending any more, ms. @default 24 hours */
   maxAgeMs?: number;
+  /** Between the tries of one attempt. */
+  backoff?: BackoffOptions;
 }
 
 /** Who asks, for records. */
@@ -115,6 +118,7 @@ export function createChannels(options: ChannelsOptions): Channels {
       webhookUrl,
       ...(options.maxTries === undefined ? {} : { maxTries: options.maxTries }),
       ...(options.maxAgeMs === undefined ? {} : { maxAgeMs: options.maxAgeMs }),
+      ...(options.backoff === undefined ? {} : { backoff: options.backoff }),
     }),
     { consumerPrefix: messageConsumer(""), concurrency },
   );

@@ -28,7 +28,7 @@ export type MessageContent = Pick<
 /** Another way, for when this one fails. */
 export interface Fallback {
   channel: string;
-  /** @default the contact's address on that channel, or the address as it is */
+  /** @default the contact's address on that channel; without a contact, the address of an earlier attempt that the channel takes as well */
   to?: string | undefined;
   plugin?: string | undefined;
 }

@@ -12,7 +12,7 @@ import { BackplaneError, toBackplaneError } from "../errors/error.ts";
 import type { Installation } from "../installations/installations.ts";
 import { messageConsumer } from "../policy/consumers.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { addressOfContact, contactOfAddress } from "./addresses.ts";
+import { addressKind, addressOfContact, contactOfAddress } from "./addresses.ts";
 import type { Channel, ChannelDirectory } from "./choose-channel.ts";
 import {
   type ConversationName,
@@ -22,7 +22,14 @@ import {
   messageChange,
   writeFor,
 } from "./message-entities.ts";
-import { type Attempt, type Fallback, hashRequest, insertAttempt, type MessageContent } from "./outbound-message.ts";
+import {
+  type Attempt,
+  type Fallback,
+  hashRequest,
+  insertAttempt,
+  listAttempts,
+  type MessageContent,
+} from "./outbound-message.ts";
 
 export interface SendRequest {
   organization: OrganizationId;
@@ -96,6 +103,14 @@ export function createMessageQueue({ store, deliveries, entities, directory }: M
     return { address, contact: known, conversation: (await findConversation(entities, name)) ?? null, name };
   };
 
+  /** An address that an earlier attempt had and that this channel takes as well. Error: `no_address`. */
+  const addressBefore = async ({ organization, root }: Attempt, channel: string): Promise<string> => {
+    const attempts = await listAttempts(store.db, organization, root);
+    const before = attempts.find((attempt) => addressKind(attempt.channel) === addressKind(channel));
+    if (!before) throw new BackplaneError("no_address", { channel });
+    return before.to;
+  };
+
   const queue: MessageQueue = {
     async send(request) {
       const { organization, content, idempotencyKey: key = null, fallback = [] } = request;
@@ -160,8 +175,7 @@ export function createMessageQueue({ store, deliveries, entities, directory }: M
         };
         try {
           const channel = await directory.choose({ organization: failed.organization, ...next });
-          // Another kind of channel needs another kind of address: the contact's, where the contact is known.
-          const to = next.to ?? (failed.contact === null ? failed.to : undefined);
+          const to = next.to ?? (failed.contact === null ? await addressBefore(failed, channel.type) : undefined);
           const reached = await reach(failed.organization, { channel, to, contact: failed.contact ?? undefined });
           const attempt = fresh({
             ...rest,

@@ -317,7 +317,7 @@ export const errorTable = {
   },
   no_address: {
     status: 400,
-    message: "The contact has no address for the channel '{channel}'. Name one in `to`, or add it to the contact.",
+    message: "There is no address for the channel '{channel}'. Name one in `to`, or add it to the contact.",
     audience: "user",
     recovery: "fix_request",
   },
