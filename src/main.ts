@@ -30,7 +30,9 @@ import { createDeliveries } from "./bus/deliveries.ts";
 import { createEventLog } from "./bus/event-log.ts";
 import { createSequencer } from "./bus/sequencer.ts";
 import { publishBundled } from "./catalog/bundled.ts";
+import { createChannels } from "./channels/channels.ts";
 import { createConnections } from "./connections/connections.ts";
+import { createTokenResealing } from "./connections/reseal-tokens.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
 import { createEgress } from "./egress/egress.ts";
@@ -58,6 +60,7 @@ import { createSecretResealing } from "./lifecycle/reseal-secrets.ts";
 import { createArtifacts } from "./packages/artifacts.ts";
 import { createStackMapper } from "./packages/map-stack.ts";
 import { bundledOrganization, createPackages } from "./packages/packages.ts";
+import { createRules } from "./rules/rules.ts";
 import { createIsolateRuntime } from "./runtimes/isolate/host/create-isolate-runtime.ts";
 import { type RuntimeFault, scriptNameOf } from "./runtimes/runtime.ts";
 import { loadOrCreateKey, parseMasterKeys } from "./secrets/master-key.ts";
@@ -362,6 +365,36 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   const healthChecks = createHealthChecks({ installations, invoker, monitor: health });
   const webhooks = createWebhooks({ store, installations, invoker, deliveries, publicUrl: () => publicUrl });
   const subscriptions = createSubscriptions({ store, consumers, deliveries, invoker });
+  const channels = createChannels({
+    store,
+    deliveries,
+    invoker,
+    installations,
+    entities,
+    eventLog,
+    subscriptions,
+    publicUrl: () => publicUrl,
+  });
+  const rules = await createRules({
+    store,
+    audit,
+    eventLog,
+    deliveries,
+    subscriptions,
+    installations,
+    invoker,
+    jobs,
+    async redact(organization, plugin, value) {
+      const installation = await installations.find(organization, asPluginId(plugin));
+      const secrets = installation && (await secretsOf(installation).catch(() => undefined));
+      return secrets ? secrets.logRedactor.value(value) : value;
+    },
+    onRunEnded({ trigger, status, reason, ms }) {
+      metrics.ruleRuns.inc({ trigger, status, reason: reason ?? "" });
+      if (ms !== undefined) metrics.ruleRunDuration.observe(ms / 1000);
+    },
+  });
+  opened.use(rules);
 
   const onFault = async ({ kind, code, reason, instance }: RuntimeFault): Promise<void> => {
     metrics.faults.inc({ kind, code });
@@ -388,12 +421,20 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       const before = new Date(Date.now() - settings.retentionDays * day);
       await executions.deleteEndedBefore(before);
       await webhooks.deleteReceivedBefore(before);
+      await channels.deleteEndedBefore(before);
+      await rules.deleteEndedBefore(before);
       await connections.deleteExpired();
       await deliveries.clean(retentionFor(settings.retentionDays));
     },
     {},
   );
-  const resealing = createSecretResealing({ store, installations, audit, vault });
+  const resealing = createSecretResealing({
+    store,
+    installations,
+    audit,
+    vault,
+    others: [createTokenResealing({ store, audit, vault })],
+  });
   if (masterKeys.length > 1)
     jobs.every(
       "reseal secrets",
@@ -484,6 +525,8 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     consumers,
     deliveries,
     webhooks,
+    channels,
+    rules,
     runtime,
     egress,
     recorder,

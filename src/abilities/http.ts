@@ -41,7 +41,7 @@ export interface HttpOptions {
   egress: Egress;
   secretsOf: SecretsOf;
   /** Access tokens of connections. */
-  tokens: Pick<AccessTokens, "use" | "all">;
+  tokens: Pick<AccessTokens, "use" | "all" | "accepted">;
   /** Bytes of an answer's body. @default 3047424, which fit into one message to the guest */
   maxResponseBytes?: number;
 }
@@ -107,14 +107,19 @@ export function createHttpAbility({
             };
           },
         });
+      const accepted = (given: EgressResponse): EgressResponse => {
+        if (given.status !== 401)
+          for (const [name, generation] of used) tokens.accepted(installation, name, generation);
+        return given;
+      };
       const answer = await takeTurns(installation.id, signal, async () => {
         const first = await exchange();
-        if (first.status !== 401 || used.size === 0) return first;
+        if (first.status !== 401 || used.size === 0) return accepted(first);
         // The service took the token back before its time. Whoever refused it did nothing, so asking again is safe.
         const renewed = await Promise.all(
           [...used].map(async ([name, old]) => (await tokens.use(installation, name, old)).generation !== old),
         );
-        return renewed.includes(true) ? await exchange() : first;
+        return renewed.includes(true) ? accepted(await exchange()) : first;
       });
       // Handles in place of echoed secrets can make a body longer than what came.
       if (answer.body.byteLength > maxResponseBytes) throw tooLarge(new URL(answer.url).hostname, maxResponseBytes);

@@ -15,6 +15,7 @@
 import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/deferred.ts";
 import { newId } from "../base/ids.ts";
+import { TokenBuckets } from "../base/token-bucket.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Installation } from "../installations/installations.ts";
 import { grantedHosts } from "../policy/permits.ts";
@@ -50,6 +51,8 @@ export interface AccessTokens {
    * `secret_unreadable`.
    */
   use(installation: Installation, name: string, refused?: number): Promise<UsableToken>;
+  /** A host has taken the token of this generation: a later 401 means that it has ended. */
+  accepted(installation: Installation, name: string, generation: number): void;
   /** What is there, without any refresh: for answers that could quote it. */
   all(installation: Installation): Promise<ConnectionTokens>;
   /** Takes tokens out of a text, as far as they are in memory. */
@@ -86,8 +89,10 @@ const maxKept = 5_000;
 /** Ahead of the end: in the background first, then before the call goes on. */
 const soonMs = 5 * 60_000;
 const nowMs = 30_000;
-/** A host that refuses even what a forced refresh gave gets no further one for this long. */
+/** A host that refuses even what a forced refresh gave, and that nobody has taken since, causes no further one for this long. */
 const forcedPauseMs = 30_000;
+/** A plugin that asks for what answers 401, again and again, must not wear out the service's token endpoint. */
+const forcedRefreshes = { perSecond: 0.2, burst: 30 };
 /** How long a call waits for another node's refresh. */
 const waitMs = 25_000;
 const misconfiguredRetryMs = 60_000;
@@ -98,6 +103,7 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
   const kept = new Map<string, Entry>();
   const flights = new Map<string, Promise<Loaded>>();
   const forced = new Map<string, { generation: number; at: number }>();
+  const forcing = new TokenBuckets(forcedRefreshes);
   let closing = false;
 
   const load = (installation: Installation): Promise<Map<string, Loaded>> => {
@@ -132,13 +138,22 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
     }
   };
 
-  /** One refresh of a connection at a time on this node; others wait for the same. */
-  const renewed = (installation: Installation, loaded: Loaded): Promise<Loaded> => {
+  /** One refresh of a connection at a time on this node; others wait for the same. `onFresh` runs before any of them goes on. */
+  const renewed = (
+    installation: Installation,
+    loaded: Loaded,
+    onFresh: (fresh: Loaded) => void = () => {},
+  ): Promise<Loaded> => {
     const key = `${installation.id}\0${loaded.row.name}`;
     const flying = flights.get(key);
     if (flying) return flying;
     if (closing) return Promise.reject(new BackplaneError("shutting_down"));
-    const flight = renew(installation, loaded.row).finally(() => flights.delete(key));
+    const flight = renew(installation, loaded.row)
+      .then((fresh) => {
+        onFresh(fresh);
+        return fresh;
+      })
+      .finally(() => flights.delete(key));
     flight.catch(() => {});
     flights.set(key, flight);
     return flight;
@@ -283,11 +298,14 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
         return usable(await failed(installation, row, { error: new TokenFailure("rejected", ended) }));
       }
       if (force) {
+        if (flights.has(key)) return usable(await renewed(installation, loaded));
         const last = forced.get(key);
         if (last && last.generation === row.generation && Date.now() - last.at < forcedPauseMs) return usable(loaded);
-        const fresh = await renewed(installation, loaded);
-        if (forced.size >= maxKept) forced.clear();
-        forced.set(key, { generation: fresh.row.generation, at: Date.now() });
+        if (forcing.take(key) > 0) return usable(loaded);
+        const fresh = await renewed(installation, loaded, ({ row: { generation } }) => {
+          if (forced.size >= maxKept) forced.clear();
+          forced.set(key, { generation, at: Date.now() });
+        });
         return usable(fresh);
       }
       const lifetime = row.expires_at === null ? 0 : row.expires_at.getTime() - startOf(row);
@@ -305,6 +323,10 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
           return usable(loaded);
         throw error;
       }
+    },
+    accepted(installation, name, generation) {
+      const key = `${installation.id}\0${name}`;
+      if (forced.get(key)?.generation === generation) forced.delete(key);
     },
     all: async (installation) => tokensOf(await load(installation)),
     redact: (installation, text) => kept.get(installation.id)?.redactor?.text(text) ?? text,

@@ -16,6 +16,8 @@ export interface ResealOptions {
   installations: Installations;
   audit: Audit;
   vault: Vault;
+  /** What else is sealed: tokens of connections. */
+  others?: readonly SecretResealing[];
 }
 
 export interface SecretResealing {
@@ -33,7 +35,13 @@ interface Found {
 
 const pageSize = 100;
 
-export function createSecretResealing({ store, installations, audit, vault }: ResealOptions): SecretResealing {
+export function createSecretResealing({
+  store,
+  installations,
+  audit,
+  vault,
+  others = [],
+}: ResealOptions): SecretResealing {
   async function* withSecrets(): AsyncGenerator<Found> {
     for (let after = ["", ""]; ; ) {
       const rows = await store.db
@@ -89,12 +97,17 @@ export function createSecretResealing({ store, installations, audit, vault }: Re
         if (resealed > 0) installations.committed({ organization, plugin });
         total += resealed;
       }
+      for (const other of others) total += await other.run(signal);
       return total;
     },
     async count() {
       const total: Record<SealedBy, number> = { current: 0, former: 0, unknown: 0 };
       for await (const { counts } of withSecrets())
         for (const by of Object.keys(total) as SealedBy[]) total[by] += counts[by];
+      for (const other of others) {
+        const counts = await other.count();
+        for (const by of Object.keys(total) as SealedBy[]) total[by] += counts[by];
+      }
       return total;
     },
   };
