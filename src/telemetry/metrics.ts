@@ -76,6 +76,13 @@ export function createMetrics({ defaults = true }: MetricsOptions = {}) {
     deliveriesPending: gauge("deliveries_pending", "Deliveries waiting."),
     deadLetters: gauge("dead_letters", "Deliveries given up."),
 
+    ruleRuns: counter("rule_runs_total", "Runs of rules that ended, and what set them off.", [
+      "trigger",
+      "status",
+      "reason",
+    ]),
+    ruleRunDuration: histogram("rule_run_duration_seconds", "Time from when a run was taken up to its end."),
+
     installations: gauge("installations", "Installations by status.", ["status"]),
     storeUp: gauge("store_up", "1 while the database answers."),
   };

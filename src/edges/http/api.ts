@@ -12,6 +12,7 @@ import { messageRoutes } from "./routes/messages.ts";
 import { organizationRoutes } from "./routes/organizations.ts";
 import { packageRoutes } from "./routes/packages.ts";
 import { pluginRoutes } from "./routes/plugins.ts";
+import { ruleRoutes } from "./routes/rules.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 import { createHttpServer, type HttpServerOptions } from "./server.ts";
 import type { HttpServices } from "./services.ts";
@@ -45,6 +46,7 @@ export function apiRoutes(
     ...eventRoutes(services),
     eventStreamRoute(services, stopping),
     ...messageRoutes(services),
+    ...ruleRoutes(services),
     ...webhookRoutes(services),
   ];
   return routes;
