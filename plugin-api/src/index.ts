@@ -1,5 +1,5 @@
 /**
- * What a plugin author compiles against. Nothing here does work at run time but {@link definePlugin} and two error guards:
+ * What a plugin author compiles against. Nothing here does work at run time but {@link definePlugin}, {@link ref} and two error guards:
  * the platform supplies everything else through `ctx`.
  */
 import type { ConfigShape } from "./context.ts";
@@ -56,6 +56,30 @@ export type {
 export type { AbilityError, AuthorErrorCode, HttpError } from "./errors.ts";
 export { authorErrorCodes, isAbilityError, isHttpError } from "./errors.ts";
 export type { Manifest, ManifestContributes, ManifestFunction, ManifestResources, PluginType } from "./manifest.ts";
+export type {
+  AccountData,
+  ActivityData,
+  CalendarEventData,
+  CallData,
+  ContactData,
+  ConversationData,
+  DeviceData,
+  EntityMeta,
+  EntityOf,
+  EntityReference,
+  EntityType,
+  EntityTypes,
+  FileData,
+  FoodData,
+  HealthSampleData,
+  LocationData,
+  MessageData,
+  PlaceData,
+  TaskData,
+  TransactionData,
+  VoicemailData,
+} from "./model/entity-types.ts";
+export { entitySchemas, ref } from "./model/entity-types.ts";
 export type { ActionOperator, ConditionOperator, RuleContext, RuleVariable } from "./operators.ts";
 
 /**

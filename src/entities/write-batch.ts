@@ -172,7 +172,7 @@ function prepareOne(
       });
   if (faults.length > before) return undefined;
   const { data, references } = cleanData(change.data ?? {}, { without: hubFields, path: `${path}.data`, faults });
-  if (!deleted) checkKnownFields(type, data, { path: `${path}.data`, faults, references });
+  if (!deleted) checkKnownFields(type, data, { path: `${path}.data`, faults });
   checkTags(data, `${path}.data`, faults);
   return {
     index,
