@@ -5,6 +5,7 @@
 import { isObject } from "../../base/json.ts";
 import { compilePluginSchema } from "../../manifest/compile-schema.ts";
 import { dottedPath, type Segment } from "../../manifest/path.ts";
+import { typeNames } from "./cel/compile.ts";
 import type { CelEnvironment } from "./cel/environment.ts";
 import type { Expression } from "./cel/expression.ts";
 import type { CelType } from "./cel/types.ts";
@@ -137,10 +138,11 @@ function checkAgainst(
   for (const item of inside) {
     const wrong = wrongType(schemaAt(schema, item.path), item.type);
     if (wrong !== undefined)
-      reading.fault("params", `\`${operator}\`: It must be ${wrong}, but the expression gives ${item.type}.`, [
-        ...path,
-        ...item.path,
-      ]);
+      reading.fault(
+        "params",
+        `\`${operator}\`: It must be ${wrong}, but the expression gives ${typeNames[item.type]}.`,
+        [...path, ...item.path],
+      );
   }
 }
 

@@ -18,6 +18,8 @@ export const ruleLimits = {
   expressionLength: 4_000,
   /** Nodes of one expression's tree. */
   expressionNodes: 500,
+  /** Regular expressions in a rule. */
+  patterns: 50,
   /** Macros (`map`, `filter`, …) inside one another. */
   comprehensionDepth: 3,
   /** Steps of one evaluation: about one a node, and one for each 16 characters or each item that an operation touches. */

@@ -5,7 +5,7 @@ import type { CelEnvironment } from "./cel/environment.ts";
 import type { Expression } from "./cel/expression.ts";
 import { createCelParser } from "./cel/parse.ts";
 import type { CelType } from "./cel/types.ts";
-import type { RuleLimits } from "./limits.ts";
+import { type RuleLimits, ruleLimits } from "./limits.ts";
 import type { Position, YamlSource } from "./read-yaml.ts";
 import type { RuleFault, RuleFaultCode } from "./types.ts";
 
@@ -23,6 +23,7 @@ export class RuleReading {
   readonly #yaml: YamlSource;
   readonly #limits: RuleLimits;
   readonly #parse = createCelParser();
+  readonly #patterns = { left: ruleLimits.patterns };
   #expressions = 0;
 
   constructor(yaml: YamlSource, limits: RuleLimits) {
@@ -57,6 +58,7 @@ export class RuleReading {
     const compiled = compileExpression(source, {
       parse: this.#parse,
       environment,
+      patterns: this.#patterns,
       ...(wanted === undefined ? {} : { wanted }),
       locate: locator(this.#yaml, path, from, source.length),
     });

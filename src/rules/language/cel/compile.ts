@@ -25,7 +25,7 @@ import {
   type Overload,
 } from "./functions.ts";
 import type { CelParser, SyntaxFault } from "./parse.ts";
-import { regexFault } from "./regex.ts";
+import { compilePattern, regexFault, testPattern } from "./regex.ts";
 import { shift } from "./time.ts";
 import type { CelType } from "./types.ts";
 import { absent, CelDuration, equal, isFinal, isNumber, typeOf } from "./values.ts";
@@ -35,6 +35,8 @@ export interface CompileExpressionOptions {
   environment: CelEnvironment;
   /** What it must be; without it anything may be. */
   wanted?: CelType;
+  /** How many more patterns may be compiled; shared by the expressions of a rule, as each takes a millisecond. */
+  patterns?: { left: number };
   /** Where a failure is, for people: path, line and column of a character of the expression. */
   locate?: (offset: number) => Pick<EvaluationFailure, "path" | "line" | "column">;
 }
@@ -56,7 +58,7 @@ interface Checked {
 export function compileExpression(source: string, options: CompileExpressionOptions): CompiledExpression {
   const parsed = options.parse(source);
   if (parsed.fault !== undefined) return { faults: [parsed.fault] };
-  const checker = new Checker(source, options.environment);
+  const checker = new Checker(source, options.environment, options.patterns ?? { left: ruleLimits.patterns });
   let checked: Checked;
   try {
     checked = checker.check(parsed.tree, new Map(), 0);
@@ -101,7 +103,8 @@ function evaluator(run: Run, nodes: number, locate: NonNullable<CompileExpressio
   };
 }
 
-const typeNames: Record<CelType, string> = {
+/** For people. */
+export const typeNames: Record<CelType, string> = {
   dyn: "anything",
   null: "null",
   bool: "true or false",
@@ -126,11 +129,13 @@ class Checker {
   nodes = 0;
   readonly #source: string;
   readonly #environment: CelEnvironment;
+  readonly #patterns: { left: number };
   #slots = 0;
 
-  constructor(source: string, environment: CelEnvironment) {
+  constructor(source: string, environment: CelEnvironment, patterns: { left: number }) {
     this.#source = source;
     this.#environment = environment;
+    this.#patterns = patterns;
   }
 
   fault(message: string, offset: number): Checked {
@@ -170,8 +175,14 @@ class Checker {
       case "-_":
         return this.#minus(node.args, node.start, locals, depth);
       default:
-        return this.#binary(node.op, node.args[0], node.args[1], node.pos, locals, depth);
+        return this.#binary(node.op, node.args[0], node.args[1], locals, depth);
     }
+  }
+
+  /** The tree has places of values only: a sign is what comes next behind one. */
+  #after(node: ASTNode, sign: string): number {
+    const at = this.#source.indexOf(sign, node.end);
+    return at === -1 ? node.start : at;
   }
 
   #text(node: ASTNode): string {
@@ -260,7 +271,7 @@ class Checker {
 
   #index(object: ASTNode, index: ASTNode, node: ASTNode, optional: boolean, locals: Locals, depth: number): Checked {
     const { known, run } = this.check(object, locals, depth);
-    const offset = node.pos;
+    const offset = this.#after(object, "[");
     if (index.op === "value" && typeof index.args === "string" && known.type !== "list") {
       this.nodes += 1;
       return this.#access(known, run, index.args, { object, node, optional });
@@ -403,7 +414,8 @@ class Checker {
     };
   }
 
-  #binary(op: string, a: ASTNode, b: ASTNode, offset: number, locals: Locals, depth: number): Checked {
+  #binary(op: string, a: ASTNode, b: ASTNode, locals: Locals, depth: number): Checked {
+    const offset = this.#after(a, op);
     const left = this.check(a, locals, depth);
     const right = this.check(b, locals, depth);
     const wrong = (): Checked =>
@@ -475,12 +487,32 @@ class Checker {
         offset,
       );
     }
-    const pattern = name === "matches" ? args[0] : undefined;
-    if (pattern?.op === "value" && typeof pattern.args === "string") {
-      const fault = regexFault(pattern.args);
-      if (fault !== undefined) this.fault(`The regular expression does not work: ${fault}.`, pattern.start);
-    }
+    const [pattern] = args;
+    if (name === "matches" && args.length === 1 && pattern?.op === "value" && typeof pattern.args === "string")
+      return this.#matches(receiver, pattern.args, pattern.start, offset, locals, depth);
     return this.#apply(name, known, [receiver, ...args], offset, locals, depth, true);
+  }
+
+  /** A pattern that is known when the rule is saved is compiled then. */
+  #matches(receiver: ASTNode, pattern: string, at: number, offset: number, locals: Locals, depth: number): Checked {
+    const { known, run } = this.check(receiver, locals, depth);
+    if (!accepts("string", known.type))
+      return this.fault(`\`matches\` looks at a text, not ${typeNames[known.type]}.`, offset);
+    this.#patterns.left -= 1;
+    if (this.#patterns.left < 0)
+      return this.fault(`A rule may have at most ${ruleLimits.patterns} regular expressions.`, at);
+    const fault = regexFault(pattern);
+    if (fault !== undefined) return this.fault(`The regular expression does not work: ${fault}.`, at);
+    const compiled = compilePattern(pattern);
+    return {
+      known: { type: "bool" },
+      run: (frame) => {
+        const text = run(frame);
+        return typeof text === "string"
+          ? testPattern(text, compiled, frame, offset)
+          : fail("type", `\`matches\` looks at a text, not ${describe(text)}.`, offset);
+      },
+    };
   }
 
   #apply(

@@ -148,7 +148,10 @@ export const functions: ReadonlyMap<string, readonly Overload[]> = new Map([
     "duration",
     [
       overload(["duration"], "duration", (_f, _o, value: CelDuration) => value),
-      overload(["string"], "duration", (_f, offset, value: string) => readDuration(value, offset)),
+      overload(["string"], "duration", (frame, offset, value: string) => {
+        frame.spend(2 + (Math.min(value.length, 200) >> 2), offset);
+        return readDuration(value, offset);
+      }),
     ],
   ],
 ]);

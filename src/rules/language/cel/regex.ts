@@ -5,7 +5,7 @@ import { type Frame, fail } from "./failure.ts";
 
 const maxPattern = 512;
 const maxKept = 256;
-const kept = new Map<string, { pattern: RE2JS; size: number }>();
+const kept = new Map<string, RE2JS>();
 
 /** Undefined when it is a pattern RE2 takes. */
 export function regexFault(pattern: string): string | undefined {
@@ -13,18 +13,26 @@ export function regexFault(pattern: string): string | undefined {
   return patternFault(pattern);
 }
 
-/** Anywhere in the text, as CEL has it. */
+/** Anywhere in the text, as CEL has it. A pattern that only the run knows has its price each time, kept or not. */
 export function matchesPattern(text: string, pattern: string, frame: Frame, offset: number): boolean {
+  frame.spend(10_000, offset);
   let compiled = kept.get(pattern);
   if (compiled === undefined) {
-    frame.spend(1_000 + pattern.length * 10, offset);
     const fault = regexFault(pattern);
     if (fault !== undefined) return fail("argument", `The regular expression does not work: ${fault}.`, offset);
-    const made = RE2JS.compile(RE2JS.translateRegExp(pattern));
-    compiled = { pattern: made, size: made.programSize() };
+    compiled = compilePattern(pattern);
     if (kept.size >= maxKept) kept.delete(kept.keys().next().value!);
     kept.set(pattern, compiled);
   }
-  frame.spend(4 + ((compiled.size * text.length) >> 3), offset);
-  return compiled.pattern.test(text);
+  return testPattern(text, compiled, frame, offset);
+}
+
+/** `pattern` has no fault. */
+export function compilePattern(pattern: string): RE2JS {
+  return RE2JS.compile(RE2JS.translateRegExp(pattern));
+}
+
+export function testPattern(text: string, pattern: RE2JS, frame: Frame, offset: number): boolean {
+  frame.spend(4 + ((pattern.programSize() * text.length) >> 3), offset);
+  return pattern.test(text);
 }
