@@ -6,7 +6,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "kysely";
-import pg from "pg";
 import { createConsumers } from "../src/bus/consumers.ts";
 import { createDeliveries } from "../src/bus/deliveries.ts";
 import { createEventLog, type EventLog } from "../src/bus/event-log.ts";
@@ -16,6 +15,7 @@ import { openStore } from "../src/store/open-store.ts";
 import type { Store } from "../src/store/store.ts";
 import type { BenchContext, Benchmark, Measured } from "./benchmark.ts";
 import { sleep } from "./parts/engine.ts";
+import { freshDatabase } from "./parts/fresh-database.ts";
 import { startBenchHub } from "./parts/hub.ts";
 import { interleave, median, ratios } from "./statistics.ts";
 
@@ -185,21 +185,6 @@ async function burst({ store, eventLog, count, handled }: BurstOptions): Promise
     await sleep(2);
   }
   return (count / (performance.now() - from)) * 1000;
-}
-
-async function freshDatabase(server: string, opened: AsyncDisposableStack): Promise<string> {
-  const name = `backplane_bench_${process.pid}_${Math.random().toString(36).slice(2)}`;
-  await onServer(server, `create database ${name}`);
-  opened.defer(() => onServer(server, `drop database if exists ${name} with (force)`));
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return url.href;
-}
-
-async function onServer(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  await client.query(statement).finally(() => client.end());
 }
 
 function stream(name: string, opened: AsyncDisposableStack, { nats }: Driver): string {

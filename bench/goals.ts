@@ -124,6 +124,13 @@ export const goals = {
   ),
   "events-postgres": goal("events", "the same: PostgreSQL", "≥ 0.5×", "×", { atLeast: 0.5 }),
   "events-jetstream": goal("events", "the same: PostgreSQL and JetStream", "≥ 0.5×", "×", { atLeast: 0.5 }),
+  "webhook-pglite": goal(
+    "webhooks",
+    "webhook accepted → its event, 200 signed requests a second for 60 s, p99, nothing lost: PGlite",
+    "show",
+    "ms",
+  ),
+  "webhook-postgres": goal("webhooks", "the same: PostgreSQL", "show", "ms"),
   "ability-data": goal("abilities", "`data.getById` from a plugin against the same call made by the hub", "show", "×"),
   "ability-http": goal(
     "abilities",

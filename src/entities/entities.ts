@@ -93,7 +93,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
       const changes = items.map((item) => changeOf(type, item));
       if (items.length > maxItems) throw invalid("items", `at most ${maxItems} at once`);
       const outcomes = await store
-        .transaction((tx) => applyChanges({ tx, eventLog, history }, write, changes))
+        .groupCommit((tx) => applyChanges({ tx, eventLog, history }, write, changes))
         .catch((error: unknown): never => {
           throw namingItems(error);
         });

@@ -6,6 +6,7 @@ import { sleep } from "../base/deferred.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { isRetryable, mapDatabaseError } from "./database-errors.ts";
 import type { DriverClient, StoreDriver } from "./driver.ts";
+import { createGroupCommit } from "./group-commit.ts";
 import type { Database } from "./schema.ts";
 import { StatementNames } from "./statement-names.ts";
 import type { Store, Tx } from "./store.ts";
@@ -19,9 +20,13 @@ export function createStore(driver: StoreDriver): Store {
 
   async function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     assertOutsideTransaction("transaction");
+    return begin((tx) => runInTransactionScope(() => work(tx)));
+  }
+
+  async function begin<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await db.transaction().execute((tx) => runInTransactionScope(() => work(tx)));
+        return await db.transaction().execute(work);
       } catch (error) {
         if (!isRetryable(error) || attempt > maxRetries) throw mapDatabaseError(error);
         await sleep(backoffMs(attempt, { baseMs: 5, capMs: 200 }));
@@ -29,13 +34,29 @@ export function createStore(driver: StoreDriver): Store {
     }
   }
 
+  // One connection commits one after the other; a server's connections commit side by side.
+  const groupCommit = createGroupCommit({ transaction: begin, atOnce: driver.name === "pglite" ? 1 : 4 });
+  /** What a transaction has announced already: announcing it again changes nothing, and costs a statement. */
+  const announced = new WeakMap<object, Set<string>>();
+
   return {
     driver: driver.name,
     db,
     transaction,
+    async groupCommit(work) {
+      assertOutsideTransaction("groupCommit");
+      return await groupCommit((tx) => runInTransactionScope(() => work(tx)));
+    },
     async notify(executor, channel, payload) {
       if (Buffer.byteLength(payload) > maxPayloadBytes) {
         throw new BackplaneError("payload_too_large", { size: Buffer.byteLength(payload), limit: maxPayloadBytes });
+      }
+      if (executor !== db) {
+        const known = announced.get(executor) ?? new Set();
+        announced.set(executor, known);
+        const message = `${channel}\n${payload}`;
+        if (known.has(message)) return;
+        known.add(message);
       }
       await sql`select pg_notify(${assertChannel(channel)}, ${payload})`.execute(executor);
     },

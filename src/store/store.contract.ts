@@ -124,6 +124,44 @@ export function storeContract(driver: ContractDriver): void {
       assert.deepEqual(await names(store), ["a", "b"]);
     });
 
+    proves("commits what waits together as one, and what throws by itself", async (store) => {
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 30 }, (_, n) =>
+          store.groupCommit(async (tx) => {
+            await tx
+              .insertInto("organizations")
+              .values({ id: `o${n}`, name: "O" })
+              .execute();
+            if (n === 17) throw new Error("no");
+            const { rows } = await sql<{ id: string }>`select txid_current()::text as id`.execute(tx);
+            return rows[0]!.id;
+          }),
+        ),
+      );
+      assert.deepEqual(
+        outcomes.flatMap(({ status }, n) => (status === "rejected" ? [n] : [])),
+        [17],
+      );
+      const kept = await store.db.selectFrom("organizations").select("id").execute();
+      assert.deepEqual([kept.length, kept.some(({ id }) => id === "o17")], [29, false]);
+      const together = await Promise.all(
+        Array.from({ length: 30 }, () =>
+          store.groupCommit(async (tx) => {
+            const { rows } = await sql<{ id: string }>`select txid_current()::text as id`.execute(tx);
+            return rows[0]!.id;
+          }),
+        ),
+      );
+      assert.ok(new Set(together).size < 10, `${new Set(together).size} transactions`);
+    });
+
+    proves("keeps a group's members from statements outside it", async (store) => {
+      await assert.rejects(
+        store.groupCommit(() => store.db.selectFrom("organizations").selectAll().execute()),
+        { code: "wall_crossed_in_transaction" },
+      );
+    });
+
     proves("lets a statement outside wait for the transaction or see only what is committed", async (store) => {
       const seen: string[][] = [];
       const { promise: begun, resolve: begin } = Promise.withResolvers<void>();

@@ -11,6 +11,11 @@ export interface Store {
   readonly db: Db;
   /** Runs `work` in one transaction; serialisation failures and deadlocks are retried up to 5 times, so `work` must be repeatable. Inside `work` only `tx` may be used: `db`, `transaction`, `listen` and `tryWithLock` throw `wall_crossed_in_transaction`. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * As `transaction`, in one that is shared with whatever else waits to be committed at that moment: for small writes that
+   * nothing but their caller depends on, many times cheaper under load. When one of them throws, each runs again by itself.
+   */
+  groupCommit<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Wakes listeners of `channel` on every node once `tx` (or the statement) has committed. Payload ≤ 7,000 bytes. */
   notify(executor: Db | Tx, channel: string, payload: string): Promise<void>;
   /**

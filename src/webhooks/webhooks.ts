@@ -1,7 +1,8 @@
 /**
  * Inbound HTTP for plugins. The raw request is stored before anything else; the plugin's `webhook` handler then gives the
  * synchronous answer and names what it accepted; accepted items reach `handleIncomingEvent` later through the bus,
- * durably and once per item id. A plugin without a `webhook` handler accepts the request itself.
+ * durably and once per item id. A plugin without a `webhook` handler accepts the request itself. Items go to the plugin's
+ * channel, or wherever `route` says.
  */
 import { createHash } from "node:crypto";
 import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
@@ -42,6 +43,8 @@ export interface WebhooksOptions {
   installations: Installations;
   invoker: Invoker;
   deliveries: Deliveries;
+  /** Who takes accepted items of an installation, when it is not its channel. */
+  route?(installation: Installation): ((delivery: Delivery) => Promise<void>) | undefined;
   /** The hub's address as vendors see it, without a trailing slash. Read at each request: the port may be known late. */
   publicUrl(): string;
   /** Wall time of the handler, ms. @default 10000 */
@@ -110,7 +113,14 @@ const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { store, installations, invoker, deliveries, timeoutMs = 10_000 } = options;
 
-  deliveries.handle("webhook", (delivery) => deliverItem(delivery, invoker));
+  deliveries.handle("webhook", async (delivery) => {
+    const installation = await installations.find(
+      asOrganizationId(delivery.organization),
+      asPluginId(pluginOfConsumer(delivery.consumer)),
+    );
+    const take = installation && options.route?.(installation);
+    await (take ? take(delivery) : deliverItem(delivery, invoker));
+  });
 
   const open = async ({ organization, plugin }: InboundRequest): Promise<Installation> => {
     const installation = await installations.find(organization, plugin);
@@ -126,19 +136,21 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       const id = newId();
       const trace = request.trace ?? newTrace();
       const url = options.publicUrl() + request.path;
-      await store.db
-        .insertInto("webhook_requests")
-        .values({
-          organization_id: request.organization,
-          id,
-          plugin_id: request.plugin,
-          method: request.method,
-          url,
-          headers: json(request.headers),
-          body: Buffer.from(request.body),
-          traceparent: formatTraceparent(trace),
-        })
-        .execute();
+      await store.groupCommit((tx) =>
+        tx
+          .insertInto("webhook_requests")
+          .values({
+            organization_id: request.organization,
+            id,
+            plugin_id: request.plugin,
+            method: request.method,
+            url,
+            headers: json(request.headers),
+            body: Buffer.from(request.body),
+            traceparent: formatTraceparent(trace),
+          })
+          .execute(),
+      );
 
       const raw = {
         method: request.method,
@@ -157,7 +169,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         timeoutMs,
       });
       const { answer, accepted } = readOutcome(request, outcome, { id, ...raw });
-      await store.transaction(async (tx) => {
+      await store.groupCommit(async (tx) => {
         await tx
           .updateTable("webhook_requests")
           .set({ status: answer.status, execution_id: outcome.record.id })
