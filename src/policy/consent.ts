@@ -19,8 +19,8 @@ export interface ConsentItem {
 
 /** Something to know besides permissions, shown with the same weight. */
 export interface ConsentNotice {
-  kind: "secret_exposed";
-  /** Path of the config field, dotted. */
+  kind: "secret_exposed" | "connection";
+  /** Path of the config field, dotted; of a connection, its name and where its tokens come from and go to. */
   field: string;
   sentence: string;
   risk: Risk;
@@ -35,7 +35,7 @@ export interface Consent {
 export function consentOf(manifest: Manifest): Consent {
   return {
     permissions: askedItems(manifest),
-    notices: exposedSecrets(manifest),
+    notices: [...exposedSecrets(manifest), ...connectionNotices(manifest)],
   };
 }
 
@@ -55,6 +55,19 @@ function exposedSecrets(manifest: Manifest): ConsentNotice[] {
       sentence: `The plugin's code sees the plain value of the secret \`${clip(field)}\` and could pass it on.`,
       risk: "high",
     }));
+}
+
+/** The field names the hosts as well, so that a version that changes them shows as a new notice. */
+function connectionNotices({ contributes }: Manifest): ConsentNotice[] {
+  return Object.entries(contributes?.connections ?? {}).map(([name, { tokenUrl, hosts }]) => {
+    const from = new URL(tokenUrl).hostname;
+    return {
+      kind: "connection",
+      field: `${name} ${from} ${hosts.join(" ")}`,
+      sentence: `The hub asks ${clip(from, 253)} for access in the organisation's name (connection \`${clip(name)}\`) and sends the token to ${hosts.map((host) => clip(host, 253)).join(", ")}; the plugin's code never sees it.`,
+      risk: "medium",
+    };
+  });
 }
 
 /** Undefined when an admin may grant `grant` to a plugin with this manifest; else the reason, for `invalid_grants`. */

@@ -85,6 +85,7 @@ test("public routes say why, and are those the contract names", () => {
       "/api/catalog",
       "/api/openapi.json",
       "/healthz",
+      "/oauth/callback",
       "/readyz",
       "/webhooks/:org/:pluginId",
       "/webhooks/:org/:pluginId/*",

@@ -1,5 +1,6 @@
 /** `connect ID [NAME]`: makes an OAuth connection of a plugin, or lists them: prints where to agree, and waits until that is done. */
 import type { Command } from "commander";
+import { sleep } from "../../../base/deferred.ts";
 import type { Cli } from "../cli.ts";
 import { CliFailure, usageFailure } from "../failure.ts";
 import { type HubClient, pluginPath } from "../hub-client.ts";
@@ -67,7 +68,7 @@ export function connectVerb(program: Command, cli: Cli): void {
       print.note(`The service must know this redirect address: ${printable(before.redirectUri ?? "")}`);
       print.note("Open this address and agree:");
       print.note(printable(url));
-      const after = await made(hub, id, before);
+      const after = await made(hub, id, before, cli.io.signal);
       return json ? print.json(after) : print.line(describe(after));
     });
 }
@@ -88,10 +89,11 @@ async function find(hub: HubClient, id: string, name: string): Promise<Connectio
 }
 
 /** Polls until the connection is newer than `before`, or the attempt went wrong. */
-async function made(hub: HubClient, id: string, before: Connection): Promise<Connection> {
+async function made(hub: HubClient, id: string, before: Connection, signal: AbortSignal): Promise<Connection> {
   const until = Date.now() + waitMs;
   while (Date.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
+    await sleep(pollMs, signal);
+    if (signal.aborted) throw new CliFailure("Stopped.", { code: "stopped" });
     const now = await find(hub, id, before.name);
     if (now.status === "connected" && now.connectedAt !== before.connectedAt) return now;
     if (now.lastError !== null && now.lastError.at !== before.lastError?.at)
