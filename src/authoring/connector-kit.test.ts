@@ -116,7 +116,7 @@ test("sync maps in the sandbox, stores what it yields, and tells where the next 
 test("a deleted item deletes its entities; what came before an error is stored", async () => {
   await using plugin = await start(people({ people: [{ id: "1", name: "Ada" }], fail: true }));
   await assert.rejects(plugin.sync(), { code: "plugin_error", message: /half way/ });
-  assert.equal((await plugin.rows("contacts")).length, 0, "the batch was not full yet");
+  assert.equal((await plugin.rows("contacts")).length, 1);
   await using other = await start(people({ people: [{ id: "1", name: "Ada" }] }));
   await other.sync();
   await using gone = await start(people({ people: [{ id: "1", gone: true }] }));

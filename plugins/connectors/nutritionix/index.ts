@@ -14,25 +14,25 @@ interface Config {
   commonFoods: string[];
 }
 
-interface InstantSearch {
+type InstantSearch = {
   query: string;
   branded?: boolean;
   common?: boolean;
   brandedType?: 1 | 2;
-}
+};
 
 interface InstantAnswer {
   common?: NixFood[];
   branded?: NixFood[];
 }
 
-interface Exercise {
+type Exercise = {
   query: string;
   gender?: "male" | "female";
   weightKg?: number;
   heightCm?: number;
   age?: number;
-}
+};
 
 interface ExerciseAnswer {
   exercises?: { name?: string; user_input?: string; duration_min?: number; met?: number; nf_calories?: number }[];

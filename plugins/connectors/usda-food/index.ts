@@ -15,13 +15,13 @@ interface Config {
   maxFoodsPerQuery: number;
 }
 
-interface Search {
+type Search = {
   query: string;
   dataType?: DataType[];
   brandOwner?: string;
   pageSize?: number;
   pageNumber?: number;
-}
+};
 
 interface SearchResult {
   totalHits?: number;
