@@ -23,7 +23,7 @@ const manifest = {
   optionalPermissions: ["network:outbound:*.optional.com"],
   configSchema: {
     type: "object",
-    properties: { key: { type: "string", format: "secret", hosts: ["api.example.com"] } },
+    properties: { key: { type: "string", format: "secret", hosts: ["api.example.com"] }, clientId: { type: "string" } },
     required: ["key"],
   },
   contributes: {
@@ -33,7 +33,17 @@ const manifest = {
       { name: "spin" },
       { name: "optional" },
       { name: "names" },
+      { name: "connected" },
     ],
+    connections: {
+      account: {
+        grant: "authorization_code",
+        authorizationUrl: "https://api.example.com/authorize",
+        tokenUrl: "https://api.example.com/token",
+        hosts: ["api.example.com"],
+        clientAuthentication: "none",
+      },
+    },
     subscriptions: ["order.*"],
   },
   resources: { cpuMs: 200 },
@@ -50,6 +60,7 @@ export default definePlugin<{ key: string }>({
     fail() { throw new RangeError("out of cheese"); },
     spin() { for (;;); },
     async optional(_, ctx) { return (await ctx.http.fetch("https://a.optional.com/")).status; },
+    async connected(_, ctx) { return ctx.http.get("https://api.example.com/me", { authorization: "Bearer " + ctx.config["account"] }); },
     async names(_, ctx) { return (await ctx.data.query("contacts", {}, { orderBy: "name" })).map((row) => row["name"]); },
   },
   subscriptions: {
@@ -171,4 +182,19 @@ test("two plugins in one test see nothing of each other", async () => {
 test("a configuration that the schema refuses says which field", async () => {
   await assert.rejects(kit({ config: {} }), /key/);
   await assert.rejects(kit({ config: { key: 7 } }), /key/);
+});
+
+test("`connections` are connected: the request has the token, the plugin a handle; others say that they are not", async () => {
+  await using plugin = await kit({
+    connections: { account: "tok-1" },
+    http: [
+      { url: "https://api.example.com/me", answer: ({ headers }) => ({ body: { saw: headers["authorization"] } }) },
+    ],
+  });
+  const answer = await plugin.call<{ saw: string }>("connected");
+  assert.equal(plugin.requests[0]?.headers["authorization"], "Bearer tok-1");
+  assert.match(answer.saw, /^Bearer bpsec\.v1\.account\./);
+  await using other = await kit();
+  await assert.rejects(other.call("connected"), /connect acme\.kit account/);
+  await assert.rejects(kit({ connections: { acount: "x" } }), { code: "not_found" });
 });

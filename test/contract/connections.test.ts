@@ -353,6 +353,35 @@ test("a version that names another token endpoint gets neither refresh token nor
   }
 });
 
+test("organisations with the same plugin have connections of their own: neither states, tokens nor handles cross", async () => {
+  await connect();
+  const globex = await hub.organization("globex");
+  await hub.install("globex", connectedPlugin(), connectedConfig);
+  const theirs = (await hub.request("GET", base, { token: globex.adminKey })).body.connections[0];
+  assert.deepEqual([theirs.status, theirs.account, theirs.connectedAt], ["not_connected", null, null]);
+  assert.equal((await hub.request("GET", base, { token: globex.adminKey, org })).status, 404);
+  const connectTheirs = `${base}/account/authorize`;
+  for (const token of [globex.viewerKey, globex.memberKey])
+    assert.equal((await hub.request("POST", connectTheirs, { token, body: {} })).status, 403);
+  const ours = (await call("config")).body.result.account as string;
+  const borrowed = await hub.call("globex", id, "bare", { url: `https://api.vendor.com/echo?q=${ours}` });
+  assert.equal(borrowed.body.result.code, "secret_misused");
+  // Their row, moved under our name, does not open.
+  const { sealed } = await hub.hub.store.db
+    .selectFrom("connections")
+    .select("sealed")
+    .where("organization_id", "=", org)
+    .where("name", "=", "account")
+    .executeTakeFirstOrThrow();
+  const answer = await hub.request("POST", connectTheirs, { token: globex.adminKey, body: {} });
+  await back(await service.agree(answer.body.url));
+  await hub.hub.store.db.updateTable("connections").set({ sealed }).where("organization_id", "=", "globex").execute();
+  hub.hub.connections.tokens.forget();
+  const moved = await hub.call("globex", id, "get", { url: "https://api.vendor.com/me", as: "account" });
+  assert.equal(moved.body.result.code, "secret_unreadable");
+  assert.equal((await call("me")).status, 200);
+});
+
 test("disconnecting forgets the tokens; uninstalling takes the connection along", async () => {
   await connect();
   assert.equal((await hub.request("DELETE", `${base}/account`, { org })).status, 204);
@@ -364,5 +393,6 @@ test("disconnecting forgets the tokens; uninstalling takes the connection along"
   assert.equal((await hub.request("DELETE", `${base}/nothing`, { org })).status, 404);
   await connect();
   await hub.request("DELETE", `/api/plugins/${id}`, { org });
-  assert.equal((await hub.hub.store.db.selectFrom("connections").selectAll().execute()).length, 0);
+  const left = await hub.hub.store.db.selectFrom("connections").select("organization_id").execute();
+  assert.ok(left.every(({ organization_id }) => organization_id !== org));
 });
