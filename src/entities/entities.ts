@@ -7,9 +7,11 @@ import type { OrganizationId } from "../base/brands.ts";
 import { isObject } from "../base/json.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
-import { jsonText } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertEntityType, type EntityRow, presentEntity, type StoredEntity } from "./entity-record.ts";
+import { compileFilter } from "./filter.ts";
+import { type LinkCall, linkedIdsOf, linkRows, unlinkRows } from "./links.ts";
+import { compileOrder } from "./order.ts";
 import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite, WriteHistory } from "./write-batch.ts";
 
 export type { EntityRow } from "./entity-record.ts";
@@ -26,91 +28,233 @@ export interface EntityItem {
 
 export interface QueryOptions {
   /** 1–200. @default 50 */
-  limit?: number;
-  offset?: number;
-  /** A field of the data, or `createdAt`, `updatedAt`; a leading `-` sorts downwards. @default "-createdAt" */
-  orderBy?: string;
+  limit?: number | undefined;
+  /** Rows to leave out, to 100,000; `cursor` is better where rows come and go. @default 0 */
+  offset?: number | undefined;
+  /** `nextCursor` of a page of the same order. */
+  cursor?: string | undefined;
+  /** A field, with dots for inner ones; a leading `-` sorts downwards. @default "-createdAt" */
+  orderBy?: string | undefined;
+  /** Whether the page tells how many rows match. @default false */
+  count?: boolean | undefined;
+  /** @default false */
+  includeDeleted?: boolean | undefined;
+}
+
+export interface EntityPage {
+  items: EntityRow[];
+  /** Null at the end. */
+  nextCursor: string | null;
+  /** At most 10,000. */
+  count?: number;
+  /** True when there are as many as `count` or more. */
+  countCapped?: boolean;
+}
+
+/** Which plugin and which execution wrote the row last, and when. */
+export interface Provenance {
+  plugin: string | null;
+  execution: string | null;
+  updatedAt: string;
+}
+
+export interface EntityTypeCount {
+  type: string;
+  /** At most 10,000. */
+  count: number;
+  countCapped: boolean;
 }
 
 export interface Entities {
-  /** Rows whose data contains `filter` (equality, nested objects as subsets), newest first. Errors: `ability_input`. */
-  query(
-    organization: OrganizationId,
-    type: string,
-    filter: Record<string, unknown>,
-    options?: QueryOptions,
-  ): Promise<EntityRow[]>;
+  /** As `page`, its items alone. */
+  query(organization: OrganizationId, type: string, filter: object, options?: QueryOptions): Promise<EntityRow[]>;
+  /** Rows that match, by default newest first. Errors: `invalid_input` naming the place in the filter, `invalid_cursor`. */
+  page(organization: OrganizationId, type: string, filter: object, options?: QueryOptions): Promise<EntityPage>;
+  /** How many rows match; 100,000 stands for as many or more. Error: `invalid_input`. */
+  count(organization: OrganizationId, type: string, filter: object): Promise<number>;
   getById(organization: OrganizationId, type: string, id: string): Promise<EntityRow | null>;
+  /** Of rows by id, deleted ones too. */
+  provenance(organization: OrganizationId, type: string, ids: readonly string[]): Promise<Map<string, Provenance>>;
+  /** Types that have rows, by name. */
+  types(organization: OrganizationId): Promise<EntityTypeCount[]>;
   /** Creates or merges (top-level fields of the item replace those of the row). At most 500 items. Error: `invalid_input` naming `items.<n>.…`. */
   upsert(write: EntityWrite, type: string, items: readonly EntityItem[]): Promise<EntityRow[]>;
+  /** Marks rows as deleted and tells how many it was; those that are not there do not count. At most 500 ids. Error: `invalid_input`. */
+  delete(write: EntityWrite, type: string, ids: readonly string[]): Promise<number>;
+  /** Brings a deleted row back. Error: `not_found`. */
+  restore(write: EntityWrite, type: string, id: string): Promise<EntityRow>;
+  /** Says that rows stand for the same person; gives all that are linked now. At most 100. Errors: `not_found`, `invalid_input`. */
+  link(write: EntityWrite, type: string, ids: readonly string[]): Promise<EntityRow[]>;
+  /** Takes rows out of their group; gives them and those that stay. Error: `not_found`. */
+  unlink(write: EntityWrite, type: string, ids: readonly string[]): Promise<EntityRow[]>;
   /**
    * Writes rows of any types in a few statements, with their events, in the caller's transaction, which must be repeatable.
-   * At most 1,000 changes. Errors: `invalid_input` naming `changes.<n>.…`, `payload_too_large`, `call_depth_exceeded`.
+   * At most 1,000 changes. Errors: `invalid_input` naming `changes.<n>.…`, `call_depth_exceeded`.
    */
   writeBatch(tx: Tx, write: EntityWrite, changes: readonly EntityChange[]): Promise<BatchCounts>;
 }
 
 const maxItems = 500;
+const maxPageCount = 10_000;
+const maxCount = 100_000;
 
 export function createEntities({ store, eventLog }: { store: Store; eventLog: EventLog }): Entities {
   const history = new WriteHistory();
+  const apply = (tx: Tx, write: EntityWrite, changes: readonly EntityChange[]) =>
+    applyChanges({ tx, eventLog, history }, write, changes);
+
+  async function countTo(rows: RawBuilder<unknown>, cap: number): Promise<number> {
+    const found = await sql<{
+      count: number;
+    }>`select count(*) as count from (select 1 ${rows} limit ${cap}) as capped`.execute(store.db);
+    return found.rows[0]?.count ?? 0;
+  }
+
+  async function present(organization: OrganizationId, type: string, rows: readonly StoredEntity[]) {
+    const linked = await linkedIdsOf({ organization, type, db: store.db }, rows);
+    return rows.map((row) => presentEntity(row, linked.get(row.id)));
+  }
+
+  async function page(
+    organization: OrganizationId,
+    type: string,
+    filter: object,
+    options: QueryOptions = {},
+  ): Promise<EntityPage> {
+    const { limit = 50, offset = 0, cursor, orderBy = "-createdAt", count = false, includeDeleted = false } = options;
+    const rows = matching({ organization, type, filter, includeDeleted });
+    const order = compileOrder(type, orderBy);
+    const size = Math.min(Math.max(limit, 1), 200);
+    const after = cursor === undefined ? sql`` : sql`and ${order.after(cursor)}`;
+    const found = await sql<StoredEntity & { key: string }>`select e.*, ${order.key} as key ${rows} ${after}
+      order by ${order.by} ${order.direction}, e.id ${order.direction}
+      limit ${size + 1} offset ${Math.min(Math.max(offset, 0), 100_000)}`.execute(store.db);
+    const here = found.rows.slice(0, size);
+    const last = here.at(-1);
+    const total = count ? await countTo(rows, maxPageCount) : undefined;
+    return {
+      items: await present(organization, type, here),
+      nextCursor: last && found.rows.length > size ? order.cursorAt(last) : null,
+      ...(total === undefined ? {} : { count: total, countCapped: total >= maxPageCount }),
+    };
+  }
+
+  async function linking(
+    work: (call: LinkCall) => Promise<EntityRow[]>,
+    write: EntityWrite,
+    type: string,
+    ids: readonly string[],
+  ) {
+    assertEntityType(type);
+    assertIds(ids, 100);
+    return store.transaction((tx) => work({ tx, eventLog, write, type, ids: [...new Set(ids)] }));
+  }
+
   return {
-    async query(organization, type, filter, { limit = 50, offset = 0, orderBy = "-createdAt" } = {}) {
-      assertEntityType(type);
-      const { id, source, externalId, ...data } = filter;
-      let query = store.db
-        .selectFrom("entities")
-        .selectAll()
-        .where("organization_id", "=", organization)
-        .where("type", "=", type)
-        .where("deleted_at", "is", null);
-      if (typeof id === "string") query = query.where("id", "=", id);
-      if (typeof source === "string") query = query.where("source", "=", source);
-      if (typeof externalId === "string") query = query.where("external_id", "=", externalId);
-      if (Object.keys(data).length > 0) query = query.where(sql<boolean>`data @> ${jsonText(data)}::jsonb`);
-      const rows = await query
-        .orderBy(orderExpression(orderBy), orderBy.startsWith("-") ? "desc" : "asc")
-        .orderBy("id", orderBy.startsWith("-") ? "desc" : "asc")
-        .limit(Math.min(Math.max(limit, 1), 200))
-        .offset(Math.min(Math.max(offset, 0), 100_000))
-        .execute();
-      return (rows as unknown as StoredEntity[]).map(presentEntity);
-    },
+    page,
+    query: async (...args) => (await page(...args)).items,
+    count: async (organization, type, filter) =>
+      countTo(matching({ organization, type, filter, includeDeleted: false }), maxCount),
     async getById(organization, type, id) {
       assertEntityType(type);
-      const row = await store.db
-        .selectFrom("entities")
-        .selectAll()
-        .where("organization_id", "=", organization)
-        .where("type", "=", type)
-        .where("id", "=", id)
-        .where("deleted_at", "is", null)
-        .executeTakeFirst();
-      return row ? presentEntity(row as unknown as StoredEntity) : null;
+      const found =
+        await sql<StoredEntity>`select * from entities e where organization_id = ${organization} and type = ${type}
+        and id = ${id} and deleted_at is null`.execute(store.db);
+      return (await present(organization, type, found.rows))[0] ?? null;
+    },
+    async provenance(organization, type, ids) {
+      const found = await sql<Pick<StoredEntity, "id" | "plugin_id" | "execution_id" | "updated_at">>`
+        select id, plugin_id, execution_id, updated_at from entities where organization_id = ${organization} and type = ${type}
+        and id = any(${[...ids]}::text[])`.execute(store.db);
+      return new Map(
+        found.rows.map(({ id, plugin_id, execution_id, updated_at }) => [
+          id,
+          { plugin: plugin_id, execution: execution_id, updatedAt: updated_at.toISOString() },
+        ]),
+      );
+    },
+    async types(organization) {
+      // From one type to the next by the key, not over all rows.
+      const found = await sql<{ type: string; count: number }>`
+        with recursive known(type) as (
+          (select type from entities where organization_id = ${organization} order by type limit 1)
+          union all
+          select (select e.type from entities e where e.organization_id = ${organization} and e.type > known.type order by e.type limit 1)
+          from known where known.type is not null
+        )
+        select known.type, (select count(*) from (select 1 from entities e where e.organization_id = ${organization}
+          and e.type = known.type and e.deleted_at is null limit ${maxPageCount}) as capped) as count
+        from known where known.type is not null limit 1000`.execute(store.db);
+      return found.rows.map(({ type, count }) => ({ type, count, countCapped: count >= maxPageCount }));
     },
     async upsert(write, type, items) {
       assertEntityType(type);
-      const changes = items.map((item) => changeOf(type, item));
       if (items.length > maxItems) throw invalid("items", `at most ${maxItems} at once`);
+      const changes = items.map((item) => changeOf(type, item));
       const outcomes = await store
-        .groupCommit((tx) => applyChanges({ tx, eventLog, history }, write, changes))
+        .transaction((tx) => apply(tx, write, changes))
         .catch((error: unknown): never => {
           throw namingItems(error);
         });
-      return outcomes.map(({ row }) => presentEntity(row!));
+      return present(
+        write.organization,
+        type,
+        outcomes.map(({ row }) => row!),
+      );
     },
+    async delete(write, type, ids) {
+      assertEntityType(type);
+      assertIds(ids, maxItems);
+      const changes = ids.map((id) => ({ type, id, data: {}, deleted: true }));
+      const outcomes = await store.transaction((tx) => apply(tx, write, changes));
+      return new Set(outcomes.filter(({ kind }) => kind === "deleted")).size;
+    },
+    async restore(write, type, id) {
+      assertEntityType(type);
+      const row = await store.transaction(async (tx) => {
+        const there =
+          await sql`select 1 from entities where organization_id = ${write.organization} and type = ${type} and id = ${id}`.execute(
+            tx,
+          );
+        if (there.rows.length === 0) throw new BackplaneError("not_found", { thing: `row of ${type}` });
+        return (await apply(tx, write, [{ type, id, data: {} }]))[0]!.row!;
+      });
+      return (await present(write.organization, type, [row]))[0]!;
+    },
+    link: (write, type, ids) => linking(linkRows, write, type, ids),
+    unlink: (write, type, ids) => linking(unlinkRows, write, type, ids),
     async writeBatch(tx, write, changes) {
       const counts: BatchCounts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
-      for (const { kind } of new Set(await applyChanges({ tx, eventLog, history }, write, changes))) counts[kind] += 1;
+      for (const { kind } of new Set(await apply(tx, write, changes))) counts[kind] += 1;
       return counts;
     },
   };
+}
+
+interface Matching {
+  organization: OrganizationId;
+  type: string;
+  filter: object;
+  includeDeleted: boolean;
+}
+
+/** `from … where …`. The type is a part of the statement, once it is checked: only then are the indexes of one type used. */
+function matching({ organization, type, filter, includeDeleted }: Matching): RawBuilder<unknown> {
+  assertEntityType(type);
+  const here = includeDeleted ? sql`` : sql`and e.deleted_at is null`;
+  return sql`from entities e where e.organization_id = ${organization} and e.type = ${sql.lit(type)} ${here} and ${compileFilter(type, filter)}`;
 }
 
 function changeOf(type: string, item: EntityItem): EntityChange {
   if (!isObject(item)) throw invalid("items", "each item must be an object");
   const { id, source, externalId } = item;
   return { type, id, source, externalId, data: item };
+}
+
+function assertIds(ids: readonly string[], max: number): void {
+  if (ids.length > max) throw invalid("ids", `at most ${max} at once`);
+  if (ids.some((id) => typeof id !== "string" || id === "" || id.length > 200))
+    throw invalid("ids", "must be texts of 1 to 200 characters");
 }
 
 function namingItems(error: unknown): unknown {
@@ -124,11 +268,3 @@ function namingItems(error: unknown): unknown {
 
 const invalid = (path: string, message: string): BackplaneError =>
   new BackplaneError("invalid_input", {}, { errors: [{ path, message }] });
-
-function orderExpression(orderBy: string): RawBuilder<unknown> {
-  const field = orderBy.replace(/^-/, "");
-  if (field === "createdAt") return sql`created_at`;
-  if (field === "updatedAt") return sql`updated_at`;
-  // The field name is a bound value, never a part of the statement.
-  return sql`data -> ${field}::text`;
-}

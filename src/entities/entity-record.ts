@@ -36,7 +36,7 @@ export const hubFields: ReadonlySet<string> = new Set([
   "provenance",
 ]);
 
-export function presentEntity(row: StoredEntity): EntityRow {
+export function presentEntity(row: StoredEntity, linkedIds: readonly string[] = []): EntityRow {
   return {
     ...row.data,
     id: row.id,
@@ -46,6 +46,7 @@ export function presentEntity(row: StoredEntity): EntityRow {
     createdAt: row.created_at.toISOString(),
     updatedAt: row.updated_at.toISOString(),
     ...(row.deleted_at === null ? {} : { deletedAt: row.deleted_at.toISOString() }),
+    ...(linkedIds.length === 0 ? {} : { linkedIds: [...linkedIds] }),
   };
 }
 

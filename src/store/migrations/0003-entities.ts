@@ -42,12 +42,12 @@ create index entities_links on entities (organization_id, link_id) where link_id
 create index entities_created on entities (organization_id, type, created_at);
 create index entities_updated on entities (organization_id, type, updated_at);
 create function entity_text(data jsonb) returns tsvector language sql immutable parallel safe return
-  to_tsvector('simple', left(coalesce(data->>'displayName', '') || ' ' || coalesce(data->>'nickname', '') || ' '
+  to_tsvector('simple', translate(left(coalesce(data->>'displayName', '') || ' ' || coalesce(data->>'nickname', '') || ' '
     || coalesce(data->>'company', '') || ' ' || coalesce(data->>'name', '') || ' ' || coalesce(data->>'title', '') || ' '
     || coalesce(data->>'subject', '') || ' ' || coalesce(data->>'merchantName', '') || ' ' || coalesce(data->>'brand', '') || ' '
     || jsonb_path_query_array(data, '$.emails[*].address')::text || ' ' || jsonb_path_query_array(data, '$.phones[*].number')::text || ' '
     || coalesce(data->>'location', '') || ' ' || coalesce(data->>'address', '') || ' ' || coalesce(data->>'notes', '') || ' '
-    || coalesce(data->>'description', '') || ' ' || coalesce(data->>'body', '') || ' ' || coalesce(data->>'transcript', ''), 50000));
+    || coalesce(data->>'description', '') || ' ' || coalesce(data->>'body', '') || ' ' || coalesce(data->>'transcript', ''), 50000), '@./_-+:', '       '));
 create index entities_text on entities using gin (entity_text(data))
   where type = any ('{contacts,calendar_events,conversations,messages,voicemails,tasks,places,foods,accounts,transactions,files}'::text[]);
 ${indexes.join("\n")}
