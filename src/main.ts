@@ -33,6 +33,7 @@ import { publishBundled } from "./catalog/bundled.ts";
 import { createChannels } from "./channels/channels.ts";
 import { createConnections } from "./connections/connections.ts";
 import { createTokenResealing } from "./connections/reseal-tokens.ts";
+import { createConnectors } from "./connectors/connectors.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
 import { createEgress } from "./egress/egress.ts";
@@ -363,7 +364,16 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
   opened.use(connections.onChange(reviewHealth));
   opened.use(installations.onChange(reviewHealth));
   const healthChecks = createHealthChecks({ installations, invoker, monitor: health });
-  const webhooks = createWebhooks({ store, installations, invoker, deliveries, publicUrl: () => publicUrl });
+  const connectors = createConnectors({
+    ...{ store, node: nodeId, deliveries, invoker, installations, entities, eventLog, jobs, log },
+    publicUrl: () => publicUrl,
+  });
+  opened.use(connectors);
+  const webhooks = createWebhooks({
+    ...{ store, installations, invoker, deliveries },
+    publicUrl: () => publicUrl,
+    route: (installation) => connectors.receive(installation),
+  });
   const subscriptions = createSubscriptions({ store, consumers, deliveries, invoker });
   const channels = createChannels({
     store,
@@ -525,6 +535,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     consumers,
     deliveries,
     webhooks,
+    connectors,
     channels,
     rules,
     runtime,

@@ -47,6 +47,7 @@ const ownedTables = [
   "packages",
   "artifacts",
   "installation_transitions",
+  "connector_seen",
   "outbound_messages",
   "channel_rates",
   "channel_defaults",

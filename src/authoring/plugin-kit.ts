@@ -67,6 +67,8 @@ export function createPluginKit({
         { organization, actor },
         { id, version: folder.manifest.version, grants, ...(config === undefined ? {} : { config }) },
       );
+      // Nothing syncs but what the test syncs.
+      if (folder.manifest.contributes?.connector) await hub.connectors.pause({ organization, plugin: id, actor });
       const installation = await hub.lifecycle.activate({ organization, actor }, id);
       for (const [name, accessToken] of Object.entries(connections))
         await hub.connections.adopt({ organization, actor }, installation, name, { accessToken });
@@ -179,6 +181,7 @@ function testedPlugin({ hub, organization, id, conversation }: Under): TestedPlu
     condition: (name, parameters = {}, given = {}) =>
       run("condition", name, [parameters, ruleContext(given, organization)]),
     action: (name, parameters = {}, given = {}) => run("action", name, [parameters, ruleContext(given, organization)]),
+    variable: (name, given = {}) => run("variable", name, [ruleContext(given, organization)]),
     dataAdapter: (name, method, ...args) => run("data_adapter", `${name}.${method}`, args),
     health: () => run("health", "health", []),
     configure: (config) => change(() => hub.lifecycle.configure(context, id, config)),

@@ -2,6 +2,7 @@
 import type { Access } from "../access/access.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import type { Connections } from "../connections/connections.ts";
+import type { Connectors } from "../connectors/connectors.ts";
 import type { EgressOverride } from "../egress/override.ts";
 import type { Installations } from "../installations/installations.ts";
 import type { Executions } from "../invocation/executions.ts";
@@ -24,6 +25,7 @@ export interface TestedHub {
   executions: Executions;
   eventLog: EventLog;
   recorder: Recorder;
+  connectors: Pick<Connectors, "pause">;
   close(options?: { drainMs?: number }): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import type { Deliveries } from "../../bus/deliveries.ts";
 import type { EventLog } from "../../bus/event-log.ts";
 import type { Channels } from "../../channels/channels.ts";
 import type { Connections } from "../../connections/connections.ts";
+import type { Connectors } from "../../connectors/connectors.ts";
 import type { Installations } from "../../installations/installations.ts";
 import type { Executions } from "../../invocation/executions.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
@@ -29,6 +30,7 @@ export interface HttpServices {
   consumers: Consumers;
   deliveries: Deliveries;
   webhooks: Webhooks;
+  connectors: Connectors;
   channels: Channels;
   rules: Rules;
   /** Prometheus text. */

@@ -1,0 +1,626 @@
+/**
+ * The connector engine: who is due, what runs, where each connector stands, and what people may do about it. The work of a
+ * run is sync-runs.ts; listeners for pushes are realtime.ts; actions are actions.ts. Pushed items come in through `receive`.
+ */
+import { type Selectable, sql } from "kysely";
+import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { decodeCursor, encodeCursor } from "../base/cursor.ts";
+import type { Deliveries } from "../bus/deliveries.ts";
+import type { Delivery } from "../bus/delivery.ts";
+import type { EventLog } from "../bus/event-log.ts";
+import { wakeConsumers } from "../bus/wake.ts";
+import type { Entities } from "../entities/entities.ts";
+import { BackplaneError } from "../errors/error.ts";
+import type { Installation, Installations } from "../installations/installations.ts";
+import { incomingChanges } from "../invocation/contributions.ts";
+import { deliveryFailure } from "../invocation/delivery-failure.ts";
+import type { Invoker } from "../invocation/invoker.ts";
+import type { Jobs } from "../jobs/jobs.ts";
+import { pluginOfConsumer, syncConsumer } from "../policy/consumers.ts";
+import { json } from "../store/json.ts";
+import type { Database } from "../store/schema.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+import { type Actions, createActions } from "./actions.ts";
+import { storeChanges, takesIncoming } from "./incoming.ts";
+import { nowhere, type Position } from "./position.ts";
+import { readChanges } from "./read-batch.ts";
+import { createRealtime, hasRealtime, type RealtimeState } from "./realtime.ts";
+import {
+  findRun,
+  isOpen,
+  lockState,
+  openStatuses,
+  type Run,
+  type RunTrigger,
+  recordPosition,
+  requestRun,
+  toRun,
+  writeRun,
+} from "./run-records.ts";
+import { nextTurn, parseSchedule } from "./schedule.ts";
+import { registerSyncRuns, type SyncRunsOptions, syncEvent } from "./sync-runs.ts";
+
+export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" | "backoff" | "itemsPerCall"> {
+  store: Store;
+  node: string;
+  deliveries: Deliveries;
+  invoker: Pick<Invoker, "run" | "stream">;
+  installations: Installations;
+  entities: Pick<Entities, "writeBatch">;
+  eventLog: EventLog;
+  jobs: Jobs;
+  publicUrl(): string;
+  log: { error(details: object, message: string): void };
+  /** How often it looks for what is due, ms. @default 5000 */
+  tickMs?: number;
+}
+
+export interface SyncCall {
+  organization: OrganizationId;
+  plugin: PluginId;
+  full?: boolean | undefined;
+  types?: string[] | undefined;
+  actor: string;
+  trace?: Trace | undefined;
+}
+
+/** One schedule of a connector. */
+export interface PlannedSync {
+  /** In force: the organisation's own, else the manifest's; null: never by itself. */
+  schedule: string | null;
+  /** The organisation's own; an empty text: never. */
+  own: string | null;
+  nextAt: Date | null;
+  /** What is wrong with it. */
+  fault?: string;
+}
+
+export interface ConnectorState {
+  plugin: PluginId;
+  paused: boolean;
+  sync: PlannedSync;
+  fullSync: PlannedSync;
+  position: Position;
+  /** What runs or waits now. */
+  run: Run | null;
+  /** The last that ended. */
+  lastRun: Run | null;
+  realtime: (RealtimeState & { nextAt: Date | null }) | null;
+}
+
+export interface PositionChange {
+  at: Date;
+  actor: string;
+  action: string;
+  runId: string | null;
+  position: Position;
+}
+
+export interface Who {
+  organization: OrganizationId;
+  plugin: PluginId;
+  actor: string;
+}
+
+export interface Connectors extends AsyncDisposable {
+  /** Error: `invalid_cursor`. */
+  list(organization: OrganizationId): Promise<(ConnectorState & { name: string; status: Installation["status"] })[]>;
+  /** Queues a run and gives its id; one that waits to begin takes the request in. Errors: `not_found`, `plugin_not_active`, `conflict` while paused. */
+  sync(call: SyncCall): Promise<string>;
+  /** Error: `not_found`. */
+  state(organization: OrganizationId, plugin: PluginId): Promise<ConnectorState>;
+  /** Newest first, at most a hundred. */
+  history(organization: OrganizationId, plugin: PluginId): Promise<PositionChange[]>;
+  /** Errors: `not_found`, `conflict` while a run is open. */
+  setPosition(who: Who, position: Position): Promise<void>;
+  /** The next sync is a first one. Errors as of `setPosition`. */
+  reset(who: Who): Promise<void>;
+  /** Newest first. Errors: `not_found`, `invalid_cursor`. */
+  runs(
+    organization: OrganizationId,
+    plugin: PluginId,
+    page: { limit: number; cursor?: string | undefined },
+  ): Promise<{ runs: Run[]; nextCursor: string | null }>;
+  /** Error: `not_found`. */
+  run(organization: OrganizationId, plugin: PluginId, id: string): Promise<Run>;
+  /** Errors: `not_found`, `conflict` when it has ended. */
+  cancel(organization: OrganizationId, plugin: PluginId, id: string): Promise<Run>;
+  /** What runs stops after its batch and goes on at `resume`. Error: `not_found`. */
+  pause(who: Who): Promise<void>;
+  resume(who: Who): Promise<void>;
+  /** `null`: as the manifest says; an empty text: never. Errors: `not_found`, `invalid_input`. */
+  setSchedule(who: Who, given: { schedule?: string | null; fullSchedule?: string | null }): Promise<void>;
+  execute: Actions["execute"];
+  /** The handler of an accepted webhook item, when it is a connector's. */
+  receive(installation: Installation): ((delivery: Delivery) => Promise<void>) | undefined;
+  /** The next look registers listeners and syncs: settings or connections of the plugin have changed. */
+  wake(organization: OrganizationId, plugin: PluginId): Promise<void>;
+}
+
+type StateRow = Selectable<Database["connector_states"]>;
+
+/** A first sync after activation waits so long at most, so that an installation can be finished. */
+const firstSyncMs = 5_000;
+const keepAnswersMs = 24 * 3_600_000;
+const keepRunsMs = 90 * 24 * 3_600_000;
+
+export function createConnectors(options: ConnectorsOptions): Connectors {
+  const { store, deliveries, invoker, installations, entities, eventLog, jobs } = options;
+  const realtime = createRealtime(options);
+  const actions = createActions(options);
+  registerSyncRuns(options);
+
+  const connectorOf = async (organization: OrganizationId, plugin: PluginId): Promise<Installation> => {
+    const installation = await installations.find(organization, plugin);
+    if (installation?.manifest.contributes?.connector === undefined)
+      throw new BackplaneError("not_found", { thing: `connector '${plugin}'` });
+    return installation;
+  };
+
+  const stateRow = async (organization: string, plugin: string): Promise<StateRow | undefined> =>
+    store.db
+      .selectFrom("connector_states")
+      .selectAll()
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .executeTakeFirst();
+
+  // ---- plans
+
+  /** Brings the row of a connector in line with its installation. */
+  const align = async ({ organization, plugin }: Installation): Promise<void> => {
+    await store.transaction(async (tx) => {
+      const row = await tx
+        .selectFrom("installations")
+        .select(["status", "manifest", "grants"])
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .forShare()
+        .executeTakeFirst();
+      if (!row) return;
+      const installation = { ...row, grants: row.grants as unknown as string[] } as unknown as Installation;
+      if (installation.manifest.contributes?.connector === undefined) return;
+      const state = await lockState(tx, organization, plugin);
+      if (installation.status !== "active") await cancelAll(tx, organization, plugin, installation.status);
+      const listens = hasRealtime(installation);
+      const forgets = !listens && (state.realtime !== null || state.realtime_at !== null);
+      const patch = {
+        ...planOf(installation, state, "sync"),
+        ...planOf(installation, state, "full"),
+        ...(forgets ? { realtime: null, realtime_at: null } : {}),
+        ...(listens && state.realtime === null && state.realtime_at === null ? { realtime_at: new Date() } : {}),
+      };
+      if (Object.keys(patch).length === 0) return;
+      await tx
+        .updateTable("connector_states")
+        .set(patch)
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .execute();
+    });
+  };
+
+  const aligned = new Map<string, string>();
+  const alignSoon = (organization: OrganizationId, plugin: PluginId): void => {
+    void (async () => {
+      const installation = await installations.find(organization, plugin);
+      const name = `${organization}\n${plugin}`;
+      if (!installation) {
+        aligned.delete(name);
+        return;
+      }
+      const { id, status, revision, manifest } = installation;
+      const key = `${id}:${status}:${revision}`;
+      if (manifest.contributes?.connector === undefined || aligned.get(name) === key) return;
+      await align(installation);
+      aligned.set(name, key);
+    })().catch((error: unknown) =>
+      options.log.error({ err: error, plugin }, "a connector could not be planned; it is tried again"),
+    );
+  };
+
+  const changes = installations.onChange(({ organization, plugin }) => alignSoon(organization, plugin));
+
+  /** Queues what is due. One that runs already is enough. */
+  const runDue = async (): Promise<void> => {
+    const { rows } = await sql<{ organization_id: string; plugin_id: string }>`
+      select s.organization_id, s.plugin_id from connector_states s
+      join installations i on i.organization_id = s.organization_id and i.plugin_id = s.plugin_id
+      where i.status = 'active' and not s.paused and (s.next_at <= now() or s.next_full_at <= now())
+      order by least(s.next_at, s.next_full_at) limit 200`.execute(store.db);
+    for (const { organization_id, plugin_id } of rows) {
+      const installation = await installations.find(asOrganizationId(organization_id), asPluginId(plugin_id));
+      if (!installation) continue;
+      await store.transaction(async (tx) => {
+        const state = await lockState(tx, organization_id, plugin_id);
+        const now = new Date();
+        const due = (at: Date | null): boolean => at !== null && at <= now;
+        const full = due(state.next_full_at);
+        if (!full && !due(state.next_at)) return;
+        if (!(await openRun(tx, installation)))
+          await requestRun(tx, deliveries, {
+            organization: installation.organization,
+            plugin: installation.plugin,
+            full,
+            trigger: "schedule",
+            actor: "system",
+            traceparent: formatTraceparent(newTrace()),
+          });
+        const again = { ...state, planned: null, planned_full: null };
+        await tx
+          .updateTable("connector_states")
+          .set({
+            ...(due(state.next_at) ? planOf(installation, again, "sync", now) : {}),
+            ...(full ? planOf(installation, again, "full", now) : {}),
+          })
+          .where("organization_id", "=", organization_id)
+          .where("plugin_id", "=", plugin_id)
+          .execute();
+      });
+    }
+  };
+
+  const cancelRun = async (tx: Tx, run: Run, message: string): Promise<void> => {
+    const { organization, plugin, id } = run;
+    const ended: Run = {
+      ...run,
+      status: "cancelled",
+      error: { code: "cancelled", message },
+      resumeAt: null,
+      endedAt: new Date(),
+    };
+    await writeRun(tx, ended);
+    await tx
+      .deleteFrom("connector_seen")
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .where("run_id", "=", id)
+      .execute();
+    if (run.startedAt !== null) await eventLog.publish(tx, syncEvent(ended, "SyncFailed"));
+    await deliveries.cancel(tx, { organization, consumer: syncConsumer(plugin), itemId: id });
+  };
+
+  const cancelAll = async (tx: Tx, organization: OrganizationId, plugin: PluginId, status: string): Promise<void> => {
+    const open = await tx
+      .selectFrom("connector_runs")
+      .selectAll()
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .where("status", "in", openStatuses)
+      .orderBy("id")
+      .forUpdate()
+      .execute();
+    for (const row of open) await cancelRun(tx, toRun(row), `The plugin is not active any more; it is ${status}.`);
+  };
+
+  const openRun = async (tx: Tx, { organization, plugin }: Installation): Promise<boolean> =>
+    (await tx
+      .selectFrom("connector_runs")
+      .select("id")
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .where("status", "in", openStatuses)
+      .limit(1)
+      .executeTakeFirst()) !== undefined;
+
+  let firstTick = true;
+  jobs.every("connectors", options.tickMs ?? 5_000, async (signal) => {
+    if (firstTick) await realtime.addressChanged();
+    firstTick = false;
+    await runDue();
+    await realtime.run(signal);
+  });
+  jobs.every(
+    "connector plans",
+    300_000,
+    async () => {
+      for (const installation of await installations.listActive())
+        if (installation.manifest.contributes?.connector !== undefined)
+          alignSoon(installation.organization, installation.plugin);
+    },
+    { atStart: true, everyNode: true },
+  );
+  jobs.every("connector records", 3_600_000, async () => {
+    await actions.forgetBefore(new Date(Date.now() - keepAnswersMs));
+    await store.db
+      .deleteFrom("connector_runs")
+      .where("ended_at", "<", new Date(Date.now() - keepRunsMs))
+      .execute();
+    await sql`delete from connector_seen n where not exists (
+      select 1 from connector_runs r where r.organization_id = n.organization_id and r.id = n.run_id and r.ended_at is null)`.execute(
+      store.db,
+    );
+  });
+
+  // ---- pushes
+
+  const receive = async (delivery: Delivery): Promise<void> => {
+    const organization = asOrganizationId(delivery.organization);
+    const plugin = asPluginId(pluginOfConsumer(delivery.consumer));
+    const trace =
+      (delivery.traceparent === undefined ? undefined : parseTraceparent(delivery.traceparent)) ?? newTrace();
+    try {
+      const { record, error } = await invoker.run({
+        ...{ organization, plugin, actor: `webhook:${delivery.itemId}`, trace, signal: delivery.signal },
+        kind: "connector",
+        name: incomingChanges,
+        args: [delivery.payload],
+      });
+      if (error) throw error;
+      const pushed = readChanges(record.result, await installations.get(organization, plugin));
+      const { items, events, sync } = pushed;
+      if (items.length === 0 && events.length === 0 && sync === undefined) return;
+      const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
+      const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
+      await store.transaction(async (tx) => {
+        await storeChanges({ tx, entities, eventLog, write }, pushed);
+        if (sync !== undefined)
+          await requestRun(tx, deliveries, {
+            organization,
+            plugin,
+            ...sync,
+            trigger: "event",
+            actor: `webhook:${delivery.itemId}`,
+            traceparent,
+          });
+      });
+    } catch (error) {
+      throw deliveryFailure(error);
+    }
+  };
+
+  // ---- what people see and do
+
+  const presentState = async (installation: Installation): Promise<ConnectorState> => {
+    const { organization, plugin } = installation;
+    const row = await stateRow(organization, plugin);
+    const runs = await store.db
+      .selectFrom("connector_runs")
+      .selectAll()
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .orderBy("id", "desc")
+      .limit(10)
+      .execute();
+    const all = runs.map(toRun);
+    const open = all.filter(isOpen);
+    const live = installation.status === "active" && row?.paused !== true;
+    return {
+      plugin,
+      paused: row?.paused ?? false,
+      sync: plannedOf(installation, row, "sync", live),
+      fullSync: plannedOf(installation, row, "full", live),
+      position: (row?.position as unknown as Position | undefined) ?? nowhere,
+      run: open.find(({ status }) => status !== "queued") ?? open[0] ?? null,
+      lastRun: all.find((run) => !isOpen(run)) ?? null,
+      realtime: row?.realtime ? { ...(row.realtime as unknown as RealtimeState), nextAt: row.realtime_at } : null,
+    };
+  };
+
+  const setPosition = async (
+    { organization, plugin, actor }: Who,
+    position: Position,
+    action: string,
+  ): Promise<void> => {
+    const installation = await connectorOf(organization, plugin);
+    await store.transaction(async (tx) => {
+      await lockState(tx, organization, plugin);
+      if (await openRun(tx, installation))
+        throw new BackplaneError("conflict", {
+          reason: "A sync is under way and would overwrite it. Cancel the run first.",
+        });
+      await tx
+        .updateTable("connector_states")
+        .set({ position: json(position), updated_at: sql<Date>`now()` })
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .execute();
+      await recordPosition(tx, { organization, plugin, actor, action, position });
+    });
+  };
+
+  const setPaused = async ({ organization, plugin }: Who, paused: boolean): Promise<void> => {
+    await connectorOf(organization, plugin);
+    await store.transaction(async (tx) => {
+      await lockState(tx, organization, plugin);
+      await tx
+        .updateTable("connector_states")
+        .set({ paused })
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .execute();
+      if (paused) return;
+      const consumer = syncConsumer(plugin);
+      await sql`update deliveries d set due = now() from connector_runs r
+        where d.organization_id = ${organization} and d.consumer = ${consumer} and d.state = 'pending' and d.claimed_until is null
+        and r.organization_id = d.organization_id and r.id = d.item_id and r.error ->> 'code' = 'paused'`.execute(tx);
+      await wakeConsumers(store, tx, [{ organization, consumer }]);
+    });
+  };
+
+  const runOf = async (organization: OrganizationId, plugin: PluginId, id: string): Promise<Run> => {
+    const run = await findRun(store, organization, id);
+    if (!run || run.plugin !== plugin) throw new BackplaneError("not_found", { thing: `sync run '${id}'` });
+    return run;
+  };
+
+  return {
+    async list(organization) {
+      const found: Installation[] = [];
+      let before: { installedAt: Date; id: string } | undefined;
+      for (;;) {
+        const some = await installations.list(organization, { limit: 200, ...(before ? { before } : {}) });
+        found.push(...some.filter(({ manifest }) => manifest.contributes?.connector !== undefined));
+        const last = some.at(-1);
+        if (some.length < 200 || !last) break;
+        before = last;
+      }
+      const states = await Promise.all(found.map(presentState));
+      return states.map((state, i) => ({ ...state, name: found[i]!.name, status: found[i]!.status }));
+    },
+    async sync({ organization, plugin, full = false, types, actor, trace }) {
+      const { status } = await connectorOf(organization, plugin);
+      if (status !== "active") throw new BackplaneError("plugin_not_active", { plugin, status });
+      return store.transaction(async (tx) => {
+        const { paused } = await lockState(tx, organization, plugin);
+        if (paused) throw new BackplaneError("conflict", { reason: "The connector is paused. Resume it first." });
+        return requestRun(tx, deliveries, {
+          organization,
+          plugin,
+          full,
+          ...(types === undefined || types.length === 0 ? {} : { types: [...new Set(types)] }),
+          trigger: "manual" satisfies RunTrigger,
+          actor,
+          traceparent: formatTraceparent(trace ?? newTrace()),
+        });
+      });
+    },
+    state: async (organization, plugin) => presentState(await connectorOf(organization, plugin)),
+    async history(organization, plugin) {
+      const rows = await store.db
+        .selectFrom("connector_history")
+        .selectAll()
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .orderBy("seq", "desc")
+        .limit(100)
+        .execute();
+      return rows.map(({ at, actor, action, run_id: runId, position }) => ({
+        ...{ at, actor, action, runId },
+        position: position as unknown as Position,
+      }));
+    },
+    setPosition: (who, position) => setPosition(who, position, "set"),
+    reset: (who) => setPosition(who, nowhere, "reset"),
+    async runs(organization, plugin, { limit, cursor }) {
+      await connectorOf(organization, plugin);
+      let query = store.db
+        .selectFrom("connector_runs")
+        .selectAll()
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin);
+      if (cursor !== undefined) query = query.where("id", "<", String(decodeCursor(cursor, 1)[0]));
+      const rows = await query
+        .orderBy("id", "desc")
+        .limit(limit + 1)
+        .execute();
+      const runs = rows.slice(0, limit).map(toRun);
+      return { runs, nextCursor: rows.length > limit ? encodeCursor([runs.at(-1)!.id]) : null };
+    },
+    run: runOf,
+    async cancel(organization, plugin, id) {
+      await runOf(organization, plugin, id);
+      await store.transaction(async (tx) => {
+        const row = await tx
+          .selectFrom("connector_runs")
+          .selectAll()
+          .where("organization_id", "=", organization)
+          .where("id", "=", id)
+          .forUpdate()
+          .executeTakeFirst();
+        if (!row) throw new BackplaneError("not_found", { thing: `sync run '${id}'` });
+        const run = toRun(row);
+        if (!isOpen(run)) throw new BackplaneError("conflict", { reason: `The run has ${run.status} already.` });
+        await cancelRun(tx, run, "The run was cancelled.");
+      });
+      return runOf(organization, plugin, id);
+    },
+    pause: (who) => setPaused(who, true),
+    resume: (who) => setPaused(who, false),
+    async setSchedule({ organization, plugin }, given) {
+      const installation = await connectorOf(organization, plugin);
+      const errors = Object.entries(given).flatMap(([path, text]) => {
+        const parsed = text ? parseSchedule(text) : undefined;
+        return typeof parsed === "string" ? [{ path, message: parsed }] : [];
+      });
+      if (errors.length > 0) throw new BackplaneError("invalid_input", {}, { errors });
+      await store.transaction(async (tx) => {
+        const state = await lockState(tx, organization, plugin);
+        const next = {
+          ...state,
+          ...(given.schedule === undefined ? {} : { schedule: given.schedule }),
+          ...(given.fullSchedule === undefined ? {} : { full_schedule: given.fullSchedule }),
+        };
+        await tx
+          .updateTable("connector_states")
+          .set({
+            schedule: next.schedule,
+            full_schedule: next.full_schedule,
+            ...planOf(installation, next, "sync", new Date()),
+            ...planOf(installation, next, "full", new Date()),
+          })
+          .where("organization_id", "=", organization)
+          .where("plugin_id", "=", plugin)
+          .execute();
+      });
+    },
+    execute: actions.execute,
+    receive: (installation) => (takesIncoming(installation.manifest) ? receive : undefined),
+    async wake(organization, plugin) {
+      const installation = await installations.find(organization, plugin);
+      if (!installation || installation.manifest.contributes?.connector === undefined) return;
+      await store.db
+        .updateTable("connector_states")
+        .set({
+          ...(effective(installation, await stateRow(organization, plugin), "sync") === null
+            ? {}
+            : { next_at: new Date() }),
+          ...(hasRealtime(installation) ? { realtime_at: new Date() } : {}),
+          updated_at: new Date(),
+        })
+        .where("organization_id", "=", organization)
+        .where("plugin_id", "=", plugin)
+        .execute();
+    },
+    async [Symbol.asyncDispose]() {
+      changes[Symbol.dispose]();
+    },
+  };
+}
+
+type Which = "sync" | "full";
+type Planned = Pick<StateRow, "schedule" | "full_schedule" | "planned" | "planned_full" | "next_at" | "next_full_at">;
+
+function effective(
+  { manifest }: Pick<Installation, "manifest">,
+  state: Planned | undefined,
+  which: Which,
+): string | null {
+  const own = which === "sync" ? state?.schedule : state?.full_schedule;
+  if (own !== null && own !== undefined) return own === "" ? null : own;
+  const connector = manifest.contributes?.connector;
+  return (which === "sync" ? connector?.schedule : connector?.fullSchedule) ?? null;
+}
+
+/** The next turn, when the schedule is not the one that it was planned by. A first sync comes at once, a first full one in its turn. */
+function planOf(
+  installation: Pick<Installation, "manifest">,
+  state: Planned,
+  which: Which,
+  from?: Date,
+): Partial<Pick<StateRow, "planned" | "next_at" | "planned_full" | "next_full_at">> {
+  const text = effective(installation, state, which);
+  if (from === undefined && text === (which === "sync" ? state.planned : state.planned_full)) return {};
+  const schedule = text === null ? undefined : parseSchedule(text);
+  const now = from ?? new Date();
+  const first = which === "sync" && from === undefined;
+  const next =
+    schedule === undefined || typeof schedule === "string"
+      ? null
+      : first
+        ? new Date(now.getTime() + Math.random() * firstSyncMs)
+        : (nextTurn(schedule, now) ?? null);
+  return which === "sync" ? { planned: text, next_at: next } : { planned_full: text, next_full_at: next };
+}
+
+function plannedOf(installation: Installation, row: StateRow | undefined, which: Which, live: boolean): PlannedSync {
+  const schedule = effective(installation, row, which);
+  const parsed = schedule === null ? undefined : parseSchedule(schedule);
+  return {
+    schedule,
+    own: (which === "sync" ? row?.schedule : row?.full_schedule) ?? null,
+    nextAt: live ? ((which === "sync" ? row?.next_at : row?.next_full_at) ?? null) : null,
+    ...(typeof parsed === "string" ? { fault: parsed } : {}),
+  };
+}

@@ -1,0 +1,492 @@
+/**
+ * The worker of sync runs. A run is a delivery, so it is one at a time for each connector over all nodes and survives its
+ * hub; its states are
+ *
+ *   queued ──taken up──▶ running ──all pulled──▶ succeeded
+ *     ▲                    │ ▲ └──hopeless, or too many failures──▶ failed
+ *     └─ (hub died) ───────┘ └── waiting (the service asked for time, a failure, a pause)
+ *   cancelled: by a person, or because the plugin is no longer active; from every open state.
+ *
+ * A batch is pulled, checked, and stored with its cursor and events in one transaction; only then may the guest go on. Long
+ * because this is one state machine.
+ */
+import { sql } from "kysely";
+import { backoffMs } from "../base/backoff.ts";
+import type { OrganizationId, PluginId } from "../base/brands.ts";
+import { asOrganizationId } from "../base/brands.ts";
+import type { Deliveries } from "../bus/deliveries.ts";
+import { type Delivery, RetryLater } from "../bus/delivery.ts";
+import type { EventLog } from "../bus/event-log.ts";
+import type { Entities, EntityChange } from "../entities/entities.ts";
+import { BackplaneError, toBackplaneError } from "../errors/error.ts";
+import type { Installation, Installations } from "../installations/installations.ts";
+import type { Invoker } from "../invocation/invoker.ts";
+import { cutLimits } from "../policy/limits.ts";
+import { json, jsonRows } from "../store/json.ts";
+import type { Store, Tx } from "../store/store.ts";
+import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+import { faultOfRun, judge } from "./failure.ts";
+import { advance, completed, mergedPosition, optionsOf, outOfOrder, type Position, storable } from "./position.ts";
+import { type PulledBatch, pullBatches } from "./pull-batches.ts";
+import type { StreamEnd, SyncedItem } from "./read-batch.ts";
+import { holdRun, isOpen, type Run, RunLost, recordPosition, takeUpRun, writeRun } from "./run-records.ts";
+import { writeItems } from "./write-items.ts";
+
+export interface SyncRunsOptions {
+  store: Store;
+  node: string;
+  deliveries: Deliveries;
+  invoker: Pick<Invoker, "stream">;
+  installations: Installations;
+  entities: Pick<Entities, "writeBatch">;
+  eventLog: EventLog;
+  log: { error(details: object, message: string): void };
+  /** Failures in a row after which a run fails. @default 6 */
+  maxFailures?: number;
+  backoff?: { baseMs: number; capMs: number };
+  /** Items after which a call ends where another can go on. @default 100000 */
+  itemsPerCall?: number;
+}
+
+/** Wall time of a call whose manifest names none; the invoker's own default for long calls. */
+const longCallMs = 900_000;
+/** Of a call's wall time: past it the call ends where another can go on. */
+const softShare = 0.5;
+/** A run that is taken up so often without storing anything is going nowhere. */
+const maxStalls = 60;
+const pausedMs = 60_000;
+const sweepSize = 500;
+/** Rows written this shortly before a full run began may have come by a push that the service's list does not show yet. */
+const sweepMarginMs = 60_000;
+
+class Paused extends Error {}
+
+export function registerSyncRuns(options: SyncRunsOptions): void {
+  const { store, node, deliveries } = options;
+
+  deliveries.handle(
+    "sync",
+    async (delivery) => {
+      const organization = asOrganizationId(delivery.organization);
+      const taken = await store.transaction(async (tx) => {
+        const found = await takeUpRun(tx, { organization, id: delivery.itemId, node });
+        if (found?.first) await publish(tx, options, found.run, "SyncStarted");
+        return found;
+      });
+      if (!taken) return;
+      const { run } = taken;
+      try {
+        if (run.stalls > maxStalls)
+          throw new BackplaneError("result_invalid", {
+            plugin: run.plugin,
+            reason: `it was tried ${maxStalls} times and stored nothing`,
+          });
+        if (taken.state.paused) throw new Paused();
+        await pull(options, run, delivery);
+      } catch (error) {
+        await settle(options, run, error, delivery);
+      }
+    },
+    // A run counts its own failures; a delivery comes again for as long as the run is open.
+    { consumerPrefix: "sync:", maxAttempts: 100_000, keepDone: false },
+  );
+}
+
+/** All calls of a run, one after the other, until everything is pulled. */
+async function pull(options: SyncRunsOptions, run: Run, delivery: Delivery): Promise<void> {
+  const { installations, invoker } = options;
+  const { organization, plugin } = run;
+  const active = async (): Promise<Installation> => {
+    const installation = await installations.get(organization, plugin);
+    if (installation.status !== "active")
+      throw new BackplaneError("plugin_not_active", { plugin, status: installation.status });
+    return installation;
+  };
+  const above = run.traceparent === null ? undefined : parseTraceparent(run.traceparent);
+  const trace: Trace = above ?? newTrace();
+  for (;;) {
+    const { manifest } = await active();
+    const ordered = manifest.contributes?.connector?.ordered ?? false;
+    const wallMs = manifest.resources?.timeoutMs === undefined ? longCallMs : cutLimits(manifest.resources).timeoutMs;
+    run.calls += 1;
+    const before = JSON.stringify(run.position!.working);
+    const batches = pullBatches({
+      invoker,
+      installation: active,
+      options: optionsOf({ position: run.position!.working, types: run.types, ordered, full: run.full }),
+      actor: `sync:${run.id}`,
+      ordered,
+      trace,
+      signal: delivery.signal,
+      endAfterMs: wallMs * softShare,
+      endAfterItems: options.itemsPerCall ?? 100_000,
+    });
+    const end = await commitAll(options, run, { batches, ordered, trace }).catch((error: unknown) => {
+      // A call may be cut at its deadline; what counts is whether the next one begins further on.
+      const known = toBackplaneError(error);
+      if (error instanceof RunLost || error instanceof Paused || judge(known).kind !== "continue") throw error;
+      if (JSON.stringify(run.position!.working) === before) throw noProgress(run, known);
+      return { done: false } as StreamEnd;
+    });
+    if (end.done) return complete(options, run, { end, trace });
+    if (JSON.stringify(run.position!.working) === before) throw noProgress(run);
+  }
+}
+
+function noProgress({ plugin }: Run, cause?: BackplaneError): BackplaneError {
+  const reason = `one call of \`sync\` ended${cause ? " at its deadline" : ""} before an item came from which another could go on; give items a \`cursor\`, or sort them by \`updatedAt\` and declare \`ordered\``;
+  return new BackplaneError("result_invalid", { plugin, reason }, { cause });
+}
+
+interface Committing {
+  batches: AsyncGenerator<PulledBatch, StreamEnd, undefined>;
+  ordered: boolean;
+  trace: Trace;
+}
+
+async function commitAll(
+  options: SyncRunsOptions,
+  run: Run,
+  { batches, ordered, trace }: Committing,
+): Promise<StreamEnd> {
+  let latest: string | undefined;
+  try {
+    for (;;) {
+      const step = await batches.next();
+      if (step.done) return step.value;
+      const { items, execution } = step.value;
+      if (ordered) {
+        const stray = outOfOrder(items, latest);
+        if (stray) throw new OutOfOrder(run.plugin, stray);
+        latest = items.findLast(({ updatedAt }) => updatedAt !== undefined)?.updatedAt ?? latest;
+      }
+      run.execution = execution;
+      Object.assign(run, await commitBatch(options, run, { items, ordered, trace }));
+    }
+  } finally {
+    await batches.return({ done: false }).catch(() => {});
+  }
+}
+
+/** The manifest promises an order that the items do not keep, so what was stored of derived cursors cannot be trusted. */
+class OutOfOrder extends BackplaneError {
+  constructor(plugin: PluginId, { id }: SyncedItem) {
+    super("result_invalid", {
+      plugin,
+      reason: `the manifest says \`ordered\`, and item '${id.slice(0, 100)}' is older than one before it`,
+    });
+  }
+}
+
+interface Batch {
+  items: SyncedItem[];
+  ordered: boolean;
+  trace: Trace;
+}
+
+/** Entities, cursor, events and counters of one batch, in one transaction. */
+async function commitBatch(
+  { store, entities }: SyncRunsOptions,
+  run: Run,
+  { items, ordered, trace }: Batch,
+): Promise<Pick<Run, "position" | "counts" | "progress" | "batches" | "failures" | "stalls" | "error">> {
+  const { organization, plugin } = run;
+  const { start, working: before } = run.position!;
+  const working = advance(before, items);
+  const fresh = newPairs(run, items);
+  const next = await store.transaction(async (tx) => {
+    const { paused } = await holdRun(tx, run);
+    if (paused) throw new Paused();
+    const write = {
+      organization,
+      plugin,
+      execution: run.execution,
+      traceparent: formatTraceparent(trace),
+      eventDepth: 0,
+    };
+    const written = await writeItems({ tx, entities, write }, items);
+    if (run.full) await markSeen(tx, run, items);
+    await rememberPairs(tx, run, fresh.pairs);
+    const next = {
+      position: { start, working },
+      counts: {
+        items: run.counts.items + items.length,
+        created: run.counts.created + written.created,
+        updated: run.counts.updated + written.updated,
+        deleted: run.counts.deleted + written.deleted,
+        unchanged: run.counts.unchanged + written.unchanged,
+      },
+      progress: progressOf(run, items),
+      batches: run.batches + 1,
+      failures: 0,
+      stalls: 0,
+      error: null,
+    };
+    await writeRun(tx, { ...run, ...next });
+    if (!run.full) await storePosition(tx, run, storable(start, working, ordered));
+    return next;
+  });
+  fresh.stored();
+  return next;
+}
+
+function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progress"] {
+  const next = { ...progress };
+  for (const { type, total } of items) {
+    const so = Object.hasOwn(next, type) ? next[type]! : { items: 0 };
+    next[type] = { ...so, items: so.items + 1, ...(total === undefined ? {} : { total }) };
+  }
+  return next;
+}
+
+async function storePosition(tx: Tx, { organization, plugin }: Run, position: Position): Promise<void> {
+  await tx
+    .updateTable("connector_states")
+    .set({ position: json(position), updated_at: sql<Date>`now()` })
+    .where("organization_id", "=", organization)
+    .where("plugin_id", "=", plugin)
+    .execute();
+}
+
+// ---- full runs: what was not seen is gone at the service
+
+const namesOf = (run: Run, items: readonly SyncedItem[]): { type: string; source: string; external_id: string }[] =>
+  items.flatMap(({ changes }) =>
+    changes.flatMap(({ type, source = run.plugin, externalId, deleted }: EntityChange) =>
+      externalId === undefined || deleted ? [] : [{ type, source, external_id: externalId }],
+    ),
+  );
+
+async function markSeen(tx: Tx, run: Run, items: readonly SyncedItem[]): Promise<void> {
+  const names = namesOf(run, items);
+  if (names.length === 0) return;
+  await sql`insert into connector_seen (organization_id, plugin_id, run_id, type, source, external_id)
+    select ${run.organization}, ${run.plugin}, ${run.id}, rows.* from ${jsonRows(names, { type: "text", source: "text", external_id: "text" })}
+    on conflict do nothing`.execute(tx);
+}
+
+/** Kinds of rows that syncs of this connector have made: the only ones that a full run may delete. Told to the database once a run. */
+const pairsKnown = new WeakMap<Run, Set<string>>();
+
+function newPairs(run: Run, items: readonly SyncedItem[]): { pairs: string[]; stored(): void } {
+  const known = pairsKnown.get(run) ?? new Set<string>();
+  pairsKnown.set(run, known);
+  const all = new Set(namesOf(run, items).map(({ type, source }) => JSON.stringify([type, source])));
+  const pairs = [...all].filter((pair) => !known.has(pair));
+  return {
+    pairs,
+    stored() {
+      for (const pair of pairs) known.add(pair);
+    },
+  };
+}
+
+async function rememberPairs(tx: Tx, run: Run, pairs: readonly string[]): Promise<void> {
+  if (pairs.length === 0) return;
+  await sql`update connector_states s set pairs = (
+      select jsonb_agg(distinct pair) from (
+        select jsonb_array_elements(s.pairs) as pair union select jsonb_array_elements(${`[${pairs.join(",")}]`}::text::jsonb)
+      ) known)
+    where organization_id = ${run.organization} and plugin_id = ${run.plugin}`.execute(tx);
+}
+
+/** Deletes, some at a time, what earlier syncs have stored and this full run has not seen. */
+async function sweep({ store, entities }: SyncRunsOptions, run: Run, trace: Trace): Promise<void> {
+  const { organization, plugin } = run;
+  const before = new Date(run.startedAt!.getTime() - sweepMarginMs).toISOString();
+  for (;;) {
+    const deleted = await store.transaction(async (tx) => {
+      await holdRun(tx, run);
+      const { rows } = await sql<{ type: string; source: string; external_id: string }>`
+        select e.type, e.source, e.external_id from entities e
+        join (select p ->> 0 as type, p ->> 1 as source from connector_states s, jsonb_array_elements(s.pairs) p
+          where s.organization_id = ${organization} and s.plugin_id = ${plugin}) pairs on pairs.type = e.type and pairs.source = e.source
+        where e.organization_id = ${organization} and e.external_id is not null and e.deleted_at is null
+        and e.updated_at < ${before}::text::timestamptz
+        and not exists (select 1 from connector_seen n where n.organization_id = ${organization} and n.plugin_id = ${plugin} and n.run_id = ${run.id}
+          and n.type = e.type and n.source = e.source and n.external_id = e.external_id)
+        limit ${sweepSize}`.execute(tx);
+      if (rows.length === 0) return undefined;
+      const changes = rows.map(({ type, source, external_id: externalId }) => ({
+        type,
+        source,
+        externalId,
+        data: {},
+        deleted: true,
+      }));
+      const write = {
+        organization,
+        plugin,
+        execution: run.execution,
+        traceparent: formatTraceparent(trace),
+        eventDepth: 0,
+      };
+      const written = await entities.writeBatch(tx, write, changes);
+      const counts = { ...run.counts, deleted: run.counts.deleted + written.deleted };
+      await writeRun(tx, { ...run, counts });
+      return counts;
+    });
+    if (deleted === undefined) return;
+    run.counts = deleted;
+  }
+}
+
+// ---- ends
+
+async function complete(
+  options: SyncRunsOptions,
+  run: Run,
+  { end, trace }: { end: StreamEnd; trace: Trace },
+): Promise<void> {
+  const { store } = options;
+  // A full run of some types cannot tell which rows are theirs, so it deletes nothing.
+  if (run.full && run.types === undefined) await sweep(options, run, trace);
+  await store.transaction(async (tx) => {
+    await holdRun(tx, run);
+    const working = completed(run.position!.working, end, run.types);
+    const position = run.full && run.types !== undefined ? mergedPosition(run.position!.start, working) : working;
+    const ended: Run = {
+      ...run,
+      position: { start: run.position!.start, working: position },
+      status: "succeeded",
+      error: null,
+      endedAt: new Date(),
+    };
+    await writeRun(tx, ended);
+    await storePosition(tx, run, position);
+    await over(tx, options, ended, position);
+  });
+}
+
+/** The last of every run, in the transaction that ends it. */
+async function over(tx: Tx, options: SyncRunsOptions, run: Run, position: Position): Promise<void> {
+  const { organization, plugin } = run;
+  if (run.full)
+    await tx
+      .deleteFrom("connector_seen")
+      .where("organization_id", "=", organization)
+      .where("plugin_id", "=", plugin)
+      .where("run_id", "=", run.id)
+      .execute();
+  if (JSON.stringify(position) !== JSON.stringify(run.position!.start))
+    await recordPosition(tx, {
+      organization,
+      plugin,
+      actor: run.actor,
+      action: run.full ? "full sync" : "sync",
+      run: run.id,
+      position,
+    });
+  await publish(tx, options, run, run.status === "succeeded" ? "SyncCompleted" : "SyncFailed");
+}
+
+/** What becomes of a run whose work threw. Throws what the delivery is to do, or nothing when the run is over. */
+async function settle(options: SyncRunsOptions, run: Run, error: unknown, delivery: Delivery): Promise<void> {
+  if (error instanceof RunLost) {
+    if (delivery.signal.aborted) throw error;
+    const { rows } = await sql<{ status: Run["status"] }>`select status from connector_runs
+      where organization_id = ${run.organization} and id = ${run.id}`.execute(options.store.db);
+    if (rows[0] && isOpen(rows[0])) throw new RetryLater(1_000, error.message);
+    return;
+  }
+  // Cancelled, its lease lost, or the hub stops: nothing of the run is this node's to change.
+  if (delivery.signal.aborted) throw error;
+  if (error instanceof Paused)
+    return wait(options, run, { ms: pausedMs, fault: { code: "paused", message: "The connector is paused." } });
+  const known = toBackplaneError(error);
+  if (known.code === "internal")
+    options.log.error({ err: error, plugin: run.plugin, run: run.id }, "a sync failed in the hub");
+  const fault = faultOfRun(known);
+  const verdict = error instanceof OutOfOrder ? ({ kind: "fail" } as const) : judge(known);
+  if (verdict.kind === "wait") {
+    const ms =
+      verdict.ms ?? backoffMs(Math.min(run.stalls, 20), { baseMs: 30_000, capMs: 900_000, ...options.backoff });
+    return wait(options, run, { ms, fault });
+  }
+  if (verdict.kind === "retry" || verdict.kind === "continue") {
+    run.failures += 1;
+    if (run.failures < (options.maxFailures ?? 6))
+      return wait(options, run, {
+        ms: backoffMs(run.failures, { baseMs: 5_000, capMs: 600_000, ...options.backoff }),
+        fault,
+      });
+  }
+  await endFailed(options, run, {
+    status: verdict.kind === "cancel" ? "cancelled" : "failed",
+    fault,
+    rollBack: error instanceof OutOfOrder,
+  });
+}
+
+async function wait(
+  { store }: SyncRunsOptions,
+  run: Run,
+  { ms, fault }: { ms: number; fault: { code: string; message: string } },
+): Promise<never> {
+  await store
+    .transaction(async (tx) => {
+      await holdRun(tx, run);
+      await writeRun(tx, { ...run, status: "waiting", error: fault, resumeAt: new Date(Date.now() + ms) });
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof RunLost) && toBackplaneError(error).code !== "database_unavailable") throw error;
+    });
+  throw new RetryLater(ms, fault.message);
+}
+
+interface Failing {
+  status: "failed" | "cancelled";
+  fault: { code: string; message: string };
+  /** Derived cursors go back to where the run began. */
+  rollBack: boolean;
+}
+
+async function endFailed(options: SyncRunsOptions, run: Run, { status, fault, rollBack }: Failing): Promise<void> {
+  await options.store
+    .transaction(async (tx) => {
+      await holdRun(tx, run);
+      const { rows } = await sql<{ position: Position }>`select position from connector_states
+        where organization_id = ${run.organization} and plugin_id = ${run.plugin}`.execute(tx);
+      let { position } = rows[0]!;
+      if (rollBack && !run.full) {
+        position = { ...position, derived: run.position!.start.derived };
+        await storePosition(tx, run, position);
+      }
+      const ended: Run = { ...run, status, error: fault, endedAt: new Date() };
+      await writeRun(tx, ended);
+      await over(tx, options, ended, position);
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof RunLost)) throw error;
+    });
+}
+
+async function publish(
+  tx: Tx,
+  { eventLog }: SyncRunsOptions,
+  run: Run,
+  what: "SyncStarted" | "SyncCompleted" | "SyncFailed",
+): Promise<void> {
+  await eventLog.publish(tx, syncEvent(run, what));
+}
+
+export function syncEvent(run: Run, what: string): Parameters<EventLog["publish"]>[1] {
+  const { organization, plugin, id, full, types, trigger, counts, error } = run;
+  return {
+    organization: organization as OrganizationId,
+    type: `connector.${what}`,
+    source: "/backplane/connectors",
+    subject: plugin,
+    ...(run.traceparent === null ? {} : { traceparent: run.traceparent }),
+    depth: 0,
+    data: {
+      plugin,
+      runId: id,
+      full,
+      ...(types === undefined ? {} : { types }),
+      trigger,
+      ...(what === "SyncStarted" ? {} : { ...counts, status: run.status }),
+      ...(error === null ? {} : { error }),
+    },
+  };
+}
