@@ -17,6 +17,7 @@ writeFileSync(join(dist, "src/runtimes/isolate/guest/prelude.generated.js"), (aw
 for (const file of [
   "package.json",
   "plugin-api/manifest.schema.json",
+  "plugin-api/rule.schema.json",
   "plugin-api/package.json",
   "plugin-api/src/globals.d.ts",
   "plugin-api/types/node-test.d.ts",

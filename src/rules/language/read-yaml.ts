@@ -197,12 +197,16 @@ function parse(source: string, lineCounter: LineCounter): ReturnType<typeof pars
 
 /** Before anything is parsed: what the parser is slow on, were there tens of thousands. */
 function tooMany(source: string): boolean {
-  const counts = new Map([..."\n,!&*"].map((character) => [character, 0]));
-  for (const character of source) {
-    const count = counts.get(character);
-    if (count === undefined) continue;
-    if (count >= 5_000) return true;
-    counts.set(character, count + 1);
+  for (const [sign, most] of [
+    ["\n", 5_000],
+    [",", 5_000],
+    ["!", 5_000],
+    ["&", 5_000],
+    ["*", 5_000],
+    [": ", 2_500],
+  ] as const) {
+    let count = 0;
+    for (let at = source.indexOf(sign); at !== -1; at = source.indexOf(sign, at + 1)) if (++count > most) return true;
   }
   return false;
 }
@@ -212,20 +216,25 @@ function keyOf(path: readonly Segment[]): string {
 }
 
 /**
- * The library composes by recursion, so what nests is looked for first: brackets, and dashes or question marks in a row.
- * Indentation needs as many characters a level as there are levels. Undefined when it is no deeper than twice `depth`,
- * since brackets within texts count here, too.
+ * The library composes by recursion, so what nests is looked for first: brackets, and dashes or question marks at the
+ * head of a line. Indentation needs as many characters a level as there are levels. It is no exact count, as brackets
+ * within texts count here, too: what is found is beyond four times `depth`.
  */
 function tooDeepAt(source: string, depth: number): number | undefined {
   const most = depth * 4;
   let open = 0;
   let row = 0;
+  let head = true;
   for (let at = 0; at < source.length; at++) {
     const character = source[at]!;
     if (character === "[" || character === "{") open += 1;
     else if ((character === "]" || character === "}") && open > 0) open -= 1;
-    else if (character === "\n") row = 0;
-    else if ((character === "-" || character === "?" || character === ":") && isBreak(source[at + 1])) row += 1;
+    if (character === "\n") {
+      row = 0;
+      head = true;
+    } else if ((character === "-" || character === "?" || character === ":") && isBreak(source[at + 1]))
+      row += head ? 1 : 0;
+    else if (!isBreak(character)) head = false;
     if (open > most || row > most) return at;
   }
   return undefined;
