@@ -329,7 +329,7 @@ export const errorTable = {
     recovery: "fix_plugin",
   },
   permission_denied: {
-    status: 502,
+    status: 403,
     message: "Plugin '{plugin}' was not granted '{permission}'.",
     audience: "author",
     recovery: "ask_admin",

@@ -19,6 +19,7 @@ import { pluginOfConsumer, webhookConsumer } from "../policy/consumers.ts";
 import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
 import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+import { createFloodGuard, type FloodGuardOptions } from "./flood-guard.ts";
 
 export interface InboundRequest {
   organization: OrganizationId;
@@ -49,10 +50,11 @@ export interface WebhooksOptions {
   publicUrl(): string;
   /** Wall time of the handler, ms. @default 10000 */
   timeoutMs?: number;
+  flood?: Omit<FloodGuardOptions, "store">;
 }
 
 export interface Webhooks {
-  /** Errors: `not_found` (no such plugin, not active, or `network:inbound` not granted), and what the handler ran into. */
+  /** Errors: `not_found` (no such plugin, not active, or `network:inbound` not granted), `rate_limited`, and what the handler ran into. */
   receive(request: InboundRequest): Promise<InboundAnswer>;
   deleteReceivedBefore(before: Date): Promise<number>;
 }
@@ -112,6 +114,7 @@ const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { store, installations, invoker, deliveries, timeoutMs = 10_000 } = options;
+  const flood = createFloodGuard({ store, ...options.flood });
 
   deliveries.handle("webhook", async (delivery) => {
     const installation = await installations.find(
@@ -130,9 +133,19 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     return installation;
   };
 
+  const readingOf = (request: InboundRequest, outcome: InvokeOutcome, raw: RawRequest): Reading => {
+    try {
+      return readOutcome(request, outcome, raw);
+    } catch (error) {
+      flood.unaccepted(request);
+      throw error;
+    }
+  };
+
   return {
     async receive(request) {
       await open(request);
+      flood.enter(request);
       const id = newId();
       const trace = request.trace ?? newTrace();
       const url = options.publicUrl() + request.path;
@@ -168,11 +181,18 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         trace,
         timeoutMs,
       });
-      const { answer, accepted } = readOutcome(request, outcome, { id, ...raw });
+      const { answer, accepted } = readingOf(request, outcome, { id, ...raw });
+      const refused = answer.status >= 400;
+      if (refused) flood.unaccepted(request);
       await store.groupCommit(async (tx) => {
         await tx
           .updateTable("webhook_requests")
-          .set({ status: answer.status, execution_id: outcome.record.id })
+          .set({
+            status: answer.status,
+            execution_id: outcome.record.id,
+            // What a plugin refuses is a stranger's: that it came is worth a row, what it said is not worth the disk.
+            ...(refused && accepted.length === 0 ? { headers: json({}), body: Buffer.alloc(0) } : {}),
+          })
           .where("organization_id", "=", request.organization)
           .where("id", "=", id)
           .execute();
@@ -223,7 +243,11 @@ interface Reading {
   accepted: unknown[];
 }
 
-function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, raw: Record<string, unknown>): Reading {
+interface RawRequest extends Record<string, unknown> {
+  url: string;
+}
+
+function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, raw: RawRequest): Reading {
   if (error?.code === "handler_missing") return { answer: { status: 200, headers: {}, body: "" }, accepted: [raw] };
   if (error) throw error;
   const given = record.result;
@@ -237,7 +261,7 @@ function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, 
   if (!isObject(headers)) throw invalid("`headers` must be an object");
   if (!Array.isArray(accept) || accept.length > maxItems)
     throw invalid(`\`accept\` must be an array of at most ${maxItems} items`);
-  const answer: InboundAnswer = { status: status as number, headers: safeHeaders(headers, invalid), body: "" };
+  const answer: InboundAnswer = { status: status as number, headers: safeHeaders(headers, raw.url, invalid), body: "" };
   if (typeof body === "string") {
     answer.body = body;
   } else if (body !== null) {
@@ -251,6 +275,7 @@ function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, 
 /** The answer comes from the hub's origin, so what a plugin says there must not act as a page of it: see docs/sandbox-invariants.md. */
 function safeHeaders(
   headers: Record<string, unknown>,
+  url: string,
   invalid: (reason: string) => BackplaneError,
 ): Record<string, string> {
   const safe: Record<string, string> = {};
@@ -263,9 +288,17 @@ function safeHeaders(
     )
       throw invalid(`header '${name.slice(0, 100)}' is not valid`);
     const lower = name.toLowerCase();
+    // The hub's address must not lend its name to a page elsewhere.
+    if (lower === "location" && !staysWithin(value, url))
+      throw invalid("`location` leads away from the hub; only paths of its own address are allowed");
     if (!refusedHeaders.has(lower) && !refusedFamilies.test(lower)) safe[lower] = value;
   }
   return safe;
+}
+
+/** As a browser reads it, which takes `\\` for `/` and drops line breaks and tabs. */
+function staysWithin(location: string, url: string): boolean {
+  return URL.canParse(location, url) && new URL(location, url).origin === new URL(url).origin;
 }
 
 function itemIdOf(item: unknown): string {

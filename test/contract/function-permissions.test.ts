@@ -28,4 +28,5 @@ export default definePlugin({ functions: { emits: () => "ran", calls: () => "ran
   assert.equal(status, 200);
   const denied = await hub.call("acme", "acme.wide", "calls");
   assert.equal(denied.body.code, "permission_denied");
+  assert.equal(denied.status, 403);
 });

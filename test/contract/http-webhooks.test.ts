@@ -96,6 +96,39 @@ test("a handler that throws: 502, one that answers nonsense: 502, without a word
   }
 });
 
+test("what a plugin refuses leaves a row and nothing of what was sent", async () => {
+  const answer = await hook("POST", `${base}?mode=refuse`, "a stranger's megabyte", { "content-type": "text/plain" });
+  assert.equal(answer.status, 403);
+  const row = (await stored()).find(({ url }) => url.endsWith("?mode=refuse"));
+  assert.deepEqual([row?.status, row?.body], [403, ""]);
+});
+
+test("a redirect stays at the hub's own address, however it is spelled", async () => {
+  const go = (to: string) => hook("GET", `${base}?mode=redirect&to=${encodeURIComponent(to)}`);
+  for (const to of ["/done", "done?x=1", "https://hooks.example.com/done"]) {
+    const answer = await go(to);
+    assert.deepEqual([answer.status, answer.headers.get("location")], [302, to]);
+  }
+  for (const to of [
+    "https://evil.com/",
+    "//evil.com",
+    "/\\evil.com",
+    "\\\\evil.com",
+    "http://hooks.example.com/done",
+    "https://hooks.example.com@evil.com/",
+    "https://hooks.example.com.evil.com/",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    " https://evil.com/",
+    "/\t/evil.com",
+  ]) {
+    const answer = await go(to);
+    assert.equal(answer.status, 502, to);
+    assert.equal(answer.body.code, "result_invalid");
+    assert.equal(answer.headers.get("location"), null);
+  }
+});
+
 test("accepted items arrive later, once per id, also when the vendor sends them again", async () => {
   const items = [
     { id: "a", n: 1 },

@@ -52,6 +52,7 @@ export default definePlugin({
     if (mode === "refuse") return { status: 403, body: "no", accept: [] };
     if (mode === "headers") return { status: 201, headers: { "X-Own": "1", "set-cookie": "a=b", "content-type": "text/html" }, body: "<b>hi</b>" };
     if (mode === "void") return;
+    if (mode === "redirect") return { status: 302, headers: { Location: url.searchParams.get("to") } };
     if (mode === "accept") return { body: { taken: true }, accept: JSON.parse(request.rawBody) };
     return { body: { method: request.method, url: request.url, type: request.headers["content-type"] ?? null, rawBody: request.rawBody } };
   },
