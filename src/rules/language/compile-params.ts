@@ -37,10 +37,7 @@ export function compileParams(params: unknown, options: CompileParamsOptions): C
   const builder = new Builder(options);
   const template = builder.build(params ?? {}, options.path);
   if (options.schema !== undefined) checkAgainst(params ?? {}, options.schema, builder.unknown, options);
-  return {
-    template: template.kind === "literal" ? { kind: "literal", value: params ?? {} } : template,
-    expressions: builder.expressions,
-  };
+  return { template, expressions: builder.expressions };
 }
 
 class Builder {
@@ -56,7 +53,9 @@ class Builder {
     if (typeof value === "string") return this.#text(value, path);
     if (Array.isArray(value)) {
       const items = value.map((item, i) => this.build(item, [...path, i]));
-      return items.every((item) => item.kind === "literal") ? { kind: "literal", value } : { kind: "list", items };
+      return items.every((item) => item.kind === "literal")
+        ? { kind: "literal", value: items.map((item) => item.value) }
+        : { kind: "list", items };
     }
     if (!isObject(value)) return { kind: "literal", value };
     const fields = Object.entries(value).map(([name, item]): [string, Template] => {
@@ -69,8 +68,11 @@ class Builder {
         );
       return [name, this.build(item, [...path, name])];
     });
-    return fields.every(([, field]) => field.kind === "literal")
-      ? { kind: "literal", value }
+    const literals = fields.flatMap(([name, field]) =>
+      field.kind === "literal" ? [[name, field.value] as const] : [],
+    );
+    return literals.length === fields.length
+      ? { kind: "literal", value: Object.fromEntries(literals) }
       : { kind: "object", fields };
   }
 

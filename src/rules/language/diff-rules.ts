@@ -72,18 +72,25 @@ function action(node: ActionNode): Record<string, unknown> {
 function template(node: Template): unknown {
   switch (node.kind) {
     case "literal":
-      return typeof node.value === "string" ? node.value.replaceAll("{{", "\\{{") : node.value;
+      return escaped(node.value);
     case "value":
       return `{{ ${cel(node.expression)} }}`;
     case "text":
-      return node.parts
-        .map((part) => (typeof part === "string" ? part.replaceAll("{{", "\\{{") : `{{ ${cel(part)} }}`))
-        .join("");
+      return node.parts.map((part) => (typeof part === "string" ? escaped(part) : `{{ ${cel(part)} }}`)).join("");
     case "list":
       return node.items.map(template);
     case "object":
       return Object.fromEntries(node.fields.map(([name, field]) => [name, template(field)]));
   }
+}
+
+/** Braces as they were written to stay braces. */
+function escaped(value: unknown): unknown {
+  if (typeof value === "string") return value.replaceAll("{{", "\\{{");
+  if (Array.isArray(value)) return value.map(escaped);
+  return isObject(value)
+    ? Object.fromEntries(Object.entries(value).map(([name, item]) => [name, escaped(item)]))
+    : value;
 }
 
 function compare(before: unknown, after: unknown, path: string, changes: RuleChange[]): void {

@@ -58,9 +58,8 @@ function expressionEnd(text: string, from: number): number | undefined {
 function quotedEnd(text: string, start: number): number | undefined {
   const one = text[start]!;
   const quote = text.startsWith(one.repeat(3), start) ? one.repeat(3) : one;
-  const raw = /[rR]/.test(text[start - 1] ?? "") && !/[\w]/.test(text[start - 2] ?? "");
   for (let at = start + quote.length; at < text.length; at++) {
-    if (!raw && text[at] === "\\") at += 1;
+    if (text[at] === "\\") at += 1;
     else if (text.startsWith(quote, at)) return at + quote.length;
   }
   return undefined;
