@@ -14,7 +14,7 @@ import { contactChanges, contactEntities } from "./contacts.ts";
 import { type Collection, type Cursor, followChanges, type Removable } from "./delta.ts";
 import { sendMail } from "./email.ts";
 import { addressOf, type Config, type Context, codeOf, getJson } from "./graph.ts";
-import { fetchMessage, mailChanges, messageEntities, takeNewMessage, typeOfFolder } from "./mail.ts";
+import { fetchMessage, mailChanges, messageEntities, type Run, takeNewMessage, typeOfFolder } from "./mail.ts";
 import {
   keepSubscriptions,
   mendSubscription,
@@ -101,11 +101,11 @@ async function* syncAll(
   { types, cursors = {} }: SyncOptions,
   ctx: Context,
 ): AsyncGenerator<RawItem, { cursors: Record<string, Cursor> }> {
-  const met = new Map<string, string>();
+  const run: Run = { met: new Map(), threads: new Map() };
   const collections: Collection<Removable>[] = [
-    contactChanges(ctx, met),
-    calendarChanges(ctx, met),
-    ...ctx.config.mailFolders.map((folder) => mailChanges(ctx, folder, met)),
+    contactChanges(ctx, run.met),
+    calendarChanges(ctx, run.met),
+    ...ctx.config.mailFolders.map((folder) => mailChanges(ctx, folder, run)),
   ];
   const ended: Record<string, Cursor> = {};
   for (const collection of collections) {

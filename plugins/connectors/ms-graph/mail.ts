@@ -53,7 +53,7 @@ const fieldsOf = (folder: string): string =>
 
 export const typeOfFolder = (folder: string): string => `message:${folder}`;
 
-export function mailChanges(ctx: Context, folder: string, met: Met): Collection<GraphMessage> {
+export function mailChanges(ctx: Context, folder: string, run: Run): Collection<GraphMessage> {
   return {
     type: typeOfFolder(folder),
     prefer: [immutableIds, asText],
@@ -70,7 +70,7 @@ export function mailChanges(ctx: Context, folder: string, met: Met): Collection<
         ctx,
         folder,
         rows.filter((row) => !row["@removed"]),
-        met,
+        run,
       );
       await publishNew(ctx, present, cursor);
       return [
@@ -116,7 +116,7 @@ async function describeMessages(
   ctx: Context,
   folder: string,
   rows: readonly GraphMessage[],
-  met?: Met,
+  { met, threads }: Run = { met: new Map(), threads: new Map() },
 ): Promise<MessageData[]> {
   const messages = rows.filter(
     ({ isDraft, internetMessageHeaders, receivedDateTime, sentDateTime }) =>
@@ -151,13 +151,13 @@ async function describeMessages(
     one.contactId = contacts.get(other(one)) ?? null;
     const { conversationId } = one.message;
     if (!conversationId) continue;
-    const times = known.get(conversationId);
+    const times = threads.get(conversationId) ?? known.get(conversationId);
     const lastInboundAt = one.outbound ? times?.lastInboundAt : later(one.sentAt, times?.lastInboundAt);
     one.conversation = {
       lastMessageAt: later(one.sentAt, times?.lastMessageAt),
       ...(lastInboundAt ? { lastInboundAt } : {}),
     };
-    known.set(conversationId, one.conversation);
+    remember(threads, conversationId, one.conversation);
   }
   return described;
 }
@@ -165,6 +165,21 @@ async function describeMessages(
 interface Times {
   lastMessageAt?: string | null;
   lastInboundAt?: string | null;
+}
+
+/** What a sync has seen so far, which may not be stored yet when its next page is read. */
+export interface Run {
+  met: Met;
+  threads: Map<string, Times>;
+}
+
+const maxThreads = 20_000;
+
+/** What was not touched for long is stored by now. */
+function remember(threads: Run["threads"], id: string, times: Times): void {
+  threads.delete(id);
+  threads.set(id, times);
+  if (threads.size > maxThreads) threads.delete(threads.keys().next().value!);
 }
 
 /** An older message must not set a conversation back. */
@@ -205,14 +220,10 @@ export function messageEntities({ id, data, deleted }: RawItem): Entity[] {
   ];
 }
 
-function conversationData({
-  message,
-  conversation,
-  contactId,
-  outbound,
-  from,
-  to,
-}: MessageData): Record<string, unknown> {
+/** The latest message says what the conversation is about and who takes part. */
+function conversationData(described: MessageData): Record<string, unknown> {
+  const { message, conversation, contactId, outbound, sentAt, from, to } = described;
+  if (conversation?.lastMessageAt !== sentAt) return { channel: "email", ...conversation };
   const parties = outbound ? to : [from];
   return {
     channel: "email",

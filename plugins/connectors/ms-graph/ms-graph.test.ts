@@ -114,16 +114,25 @@ describe("sync", () => {
     );
   });
 
-  test("an older message does not set its conversation back", async () => {
-    const older = { ...message, id: "older", receivedDateTime: "2026-01-01T00:00:00Z" };
+  test("an older message does not set its conversation back, in a later sync or on the next page of the same", async () => {
+    const older = (id: string): object => ({
+      ...message,
+      id,
+      subject: "Old",
+      receivedDateTime: "2026-01-01T00:00:00Z",
+    });
     await using plugin = await graph([
-      get(`${inboxPath}?$deltatoken=1`, end(inboxPath, [older])),
-      get(inboxPath, end(inboxPath, [message])),
+      get(`${inboxPath}?$deltatoken=1`, end(inboxPath, [older("later")])),
+      get(`${inboxPath}?$skiptoken=1`, end(inboxPath, [older("page")])),
+      get(inboxPath, page([message], { "@odata.nextLink": `${root}/${inboxPath}?$skiptoken=1` })),
     ]);
     const { next } = await plugin.sync();
-    await plugin.sync(next);
-    const [thread] = await plugin.rows("conversations");
-    assert.equal(thread?.["lastInboundAt"], "2026-03-02T09:00:00.000Z");
+    for (let time = 0; time < 2; time++) {
+      const [thread] = await plugin.rows("conversations");
+      assert.deepEqual([thread?.["lastInboundAt"], thread?.["subject"]], ["2026-03-02T09:00:00.000Z", "Offer"]);
+      await plugin.sync(next);
+    }
+    assert.equal((await plugin.rows("messages")).length, 3);
   });
 
   test("a contact that was removed at Graph is deleted, and comes back when it is there again", async () => {
