@@ -139,6 +139,16 @@ export const goals = {
     "×",
   ),
   "ability-events": goal("abilities", "`emitEvent` from a plugin against the same call made by the hub", "show", "×"),
+  "rules-growth": goal(
+    "rules",
+    "finding the one rule of 10,000 that an event sets off, against the one of 10",
+    "≤ 1.3×",
+    "×",
+    { atMost: 1.3 },
+  ),
+  "rules-peer": goal("rules", "the same with 10,000 rules, against json-rules-engine", "≥ 10× faster", "× faster", {
+    atLeast: 10,
+  }),
 } as const satisfies Record<string, Goal>;
 
 export type GoalId = keyof typeof goals;
