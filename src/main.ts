@@ -15,7 +15,7 @@ import { createAbilities } from "./abilities/abilities.ts";
 import { createCryptoAbilities } from "./abilities/crypto.ts";
 import { createDataAbilities } from "./abilities/data.ts";
 import { createEventsAbility } from "./abilities/events.ts";
-import { createHttpAbility } from "./abilities/http.ts";
+import { createHttpAbilities } from "./abilities/http.ts";
 import { createSecretsOf } from "./abilities/installation-secrets-cache.ts";
 import { createLoggerAbility } from "./abilities/logger.ts";
 import { createPluginsAbility } from "./abilities/plugins.ts";
@@ -226,7 +226,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       createProgressAbility(),
       createEventsAbility({ eventLog }),
       ...createDataAbilities({ entities }),
-      createHttpAbility({ egress, secretsOf, tokens: connections.tokens }),
+      ...createHttpAbilities({ egress, secretsOf, tokens: connections.tokens }),
       ...createCryptoAbilities({ secretsOf }),
       ...createStorageAbilities({ store }),
       createPluginsAbility({
@@ -531,6 +531,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     connections,
     invoker,
     executions,
+    entities,
     eventLog,
     consumers,
     deliveries,

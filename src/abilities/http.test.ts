@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Egress } from "../egress/egress.ts";
 import { defaultLimits } from "../policy/limits.ts";
 import type { AbilityRequest } from "./ability.ts";
-import { bodyBytesWithin, createHttpAbility } from "./http.ts";
+import { bodyBytesWithin, createHttpAbilities } from "./http.ts";
 
 const call = {
   context: {
@@ -15,7 +15,7 @@ const call = {
 } as unknown as AbilityRequest;
 
 const ability = (size: number, asked: { max?: number | undefined } = {}, redacted = size) =>
-  createHttpAbility({
+  createHttpAbilities({
     secretsOf: (async () => ({
       fields: ["token"],
       connections: [],
@@ -37,7 +37,7 @@ const ability = (size: number, asked: { max?: number | undefined } = {}, redacte
         return request.onAnswer?.(answer as never) ?? answer;
       },
     } as unknown as Egress,
-  });
+  })[0]!;
 
 test("the largest body that egress lets through fits into one message to the guest, with its headers", async () => {
   const asked: { max?: number | undefined } = {};

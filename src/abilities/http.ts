@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { AccessTokens } from "../connections/access-tokens.ts";
 import type { Egress, EgressHop, EgressResponse } from "../egress/egress.ts";
 import { tooLarge } from "../egress/read-body.ts";
+import type { Installation } from "../installations/installations.ts";
 import { defaultLimits } from "../policy/limits.ts";
 import { grantedHosts, permits } from "../policy/permits.ts";
 import { type ConnectionToken, noTokens } from "../secrets/installation-secrets.ts";
@@ -24,6 +25,8 @@ const requestSchema = z.object({
     .default([]),
   body: z.union([z.string(), bytesSchema]).nullish(),
   redirect: z.enum(["follow", "manual", "error"]).optional(),
+  /** Given when the plugin may abort the request. */
+  id: z.string().max(20).optional(),
 });
 
 /** Requests of one installation at once: what comes back is held in the hub's memory until the plugin has it. */
@@ -46,22 +49,69 @@ export interface HttpOptions {
   maxResponseBytes?: number;
 }
 
-export function createHttpAbility({
-  egress,
-  secretsOf,
-  tokens,
-  maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes),
-}: HttpOptions): Ability {
+export function createHttpAbilities(options: HttpOptions): Ability[] {
+  const underWay = createAborts();
+  const available = (installation: Installation): boolean => hasGrant(installation, "network:outbound");
+  const fetch = createHttpAbility(options, underWay);
+  return [
+    fetch,
+    defineAbility({
+      name: "http.abort",
+      oneWay: true,
+      available,
+      schema: z.tuple([z.string().max(20)]),
+      run: async ({ context }, [id]) => underWay.abort(`${context.execution} ${id}`),
+    }),
+  ];
+}
+
+/** Requests that their plugin may abort, by execution and number. */
+interface Aborts {
+  /** A signal that aborts with `signal` too. `done` must be called. */
+  follow(key: string, signal: AbortSignal): { signal: AbortSignal; done(): void };
+  abort(key: string): void;
+}
+
+const maxEarly = 1_000;
+
+function createAborts(): Aborts {
+  const known = new Map<string, AbortController>();
+  /** The word to abort may overtake the request. */
+  const early = new Set<string>();
+  return {
+    follow(key, signal) {
+      const controller = new AbortController();
+      if (early.delete(key)) controller.abort();
+      known.set(key, controller);
+      return { signal: AbortSignal.any([signal, controller.signal]), done: () => void known.delete(key) };
+    },
+    abort(key) {
+      const controller = known.get(key);
+      if (controller) return controller.abort();
+      if (early.size >= maxEarly) early.clear();
+      early.add(key);
+    },
+  };
+}
+
+function createHttpAbility(
+  { egress, secretsOf, tokens, maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes) }: HttpOptions,
+  aborts: Aborts,
+): Ability {
   const takeTurns = createTurns({ perKey: maxAtOnce });
   return defineAbility({
     name: "http.fetch",
     available: (installation) => hasGrant(installation, "network:outbound"),
     schema: z.tuple([requestSchema]),
-    async run({ context, signal }, [request]) {
+    async run({ context, signal: ofCall }, [request]) {
       const { installation } = context;
       const secrets = await secretsOf(installation);
       const body =
         typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? undefined);
+      const { signal, done } =
+        request.id === undefined
+          ? { signal: ofCall, done: () => {} }
+          : aborts.follow(`${context.execution} ${request.id}`, ofCall);
       const until = Math.min(context.deadline, Date.now() + 30_000);
       /** Generations of the connections whose tokens went to the host that answered. */
       let used = new Map<string, number>();
@@ -120,7 +170,7 @@ export function createHttpAbility({
           [...used].map(async ([name, old]) => (await tokens.use(installation, name, old)).generation !== old),
         );
         return renewed.includes(true) ? accepted(await exchange()) : first;
-      });
+      }).finally(done);
       // Handles in place of echoed secrets can make a body longer than what came.
       if (answer.body.byteLength > maxResponseBytes) throw tooLarge(new URL(answer.url).hostname, maxResponseBytes);
       return {

@@ -16,6 +16,7 @@ const looks: ReadonlySet<string> = new Set([
   "crypto.hmac",
   "crypto.timingSafeEqual",
   "crypto.subtle",
+  "http.abort",
   "log.write",
   "progress.report",
 ]);

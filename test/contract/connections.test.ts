@@ -324,6 +324,12 @@ test("a `Retry-After` reaches the plugin as seconds", async () => {
   );
 });
 
+test("a request that the plugin aborts ends at the service as well, while the call goes on", async () => {
+  const { body } = await call("abort", { url: "https://api.vendor.com/never?one" });
+  assert.equal(body.result, "AbortError");
+  await until(() => service.hungUp.includes("?one"));
+});
+
 test("a version that names another token endpoint gets neither refresh token nor wider hosts without a person", async () => {
   await connect();
   const source = connectedPlugin();

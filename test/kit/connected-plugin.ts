@@ -25,6 +25,12 @@ export default definePlugin({
       }
       return items;
     },
+    abort: async ({ url }, ctx) => {
+      const stop = new AbortController();
+      const asked = ctx.http.fetch(url, { signal: stop.signal }).catch((error) => error.name);
+      setTimeout(() => stop.abort(), 300);
+      return asked;
+    },
     hmac: (_p, ctx) => told(() => ctx.crypto.hmac({ key: ctx.config.account, data: "x", encoding: "hex" })),
     compare: ({ guess }, ctx) => told(() => ctx.crypto.timingSafeEqual(ctx.config.account, guess)),
   },
@@ -50,11 +56,21 @@ export function connectedPlugin(more: Record<string, unknown> = {}): PluginSourc
         },
       },
       contributes: {
-        functions: ["config", "me", "post", "machine", "status", "get", "bare", "pages", "hmac", "compare"].map(
-          (name) => ({
-            name,
-          }),
-        ),
+        functions: [
+          "config",
+          "me",
+          "post",
+          "machine",
+          "status",
+          "get",
+          "bare",
+          "pages",
+          "hmac",
+          "compare",
+          "abort",
+        ].map((name) => ({
+          name,
+        })),
         connections: {
           account: {
             grant: "authorization_code",

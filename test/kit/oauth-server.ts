@@ -36,6 +36,8 @@ export interface OAuthServer extends AsyncDisposable {
   delayMs: number;
   /** Called when tokens were made and before they are sent. */
   beforeAnswer: (() => Promise<void> | void) | undefined;
+  /** Queries of requests to `/never` whose asker has gone. */
+  readonly hungUp: string[];
   /** Every access token that was given out ends. */
   expireAll(): void;
   /** Every grant is taken back. */
@@ -126,6 +128,11 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
     const body = await text(request);
     server.apiRequests.push({ host: headers["host"] ?? "", path: url.pathname, headers, body });
+    if (url.pathname === "/never") {
+      // Answered never: `hungUp` tells when the other side has gone.
+      response.once("close", () => server.hungUp.push(url.search));
+      return;
+    }
     if (url.pathname === "/echo") return answer(response, 200, { headers, body, query: url.search });
     if (url.pathname === "/away")
       return answer(response, 307, undefined, { location: "https://other.vendor.com/echo" });
@@ -133,7 +140,15 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     const access = accesses.get(bearer);
     if (!access || access.grant.revoked || access.endsAt <= Date.now())
       return answer(response, 401, { error: "token" });
-    if (url.pathname === "/busy") return answer(response, 429, { error: "slow" }, { "retry-after": "7" });
+    if (url.pathname === "/busy")
+      return answer(
+        response,
+        429,
+        { error: "slow" },
+        {
+          "retry-after": decodeURIComponent(url.search.slice(1)) || "7",
+        },
+      );
     if (url.pathname === "/page") {
       const page = Number(url.searchParams.get("page"));
       return answer(response, 200, { items: [page * 2, page * 2 + 1], next: page < 4 ? page + 1 : null });
@@ -166,6 +181,7 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     delayMs: 0,
     beforeAnswer: undefined,
     issued,
+    hungUp: [],
     get reused() {
       return counts.reused;
     },

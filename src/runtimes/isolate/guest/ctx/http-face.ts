@@ -4,6 +4,7 @@ import { isBlob } from "../web/blob.ts";
 import { type BodyContent, takeContent } from "../web/body.ts";
 import { isFormData } from "../web/form-data.ts";
 import { Headers, headerPairs } from "../web/headers.ts";
+import type { GuestHost } from "../web/host-port.ts";
 import { asBytes, defineProperty, freeze } from "../web/primordials.ts";
 import { Request, type RequestInit, requestSignal } from "../web/request.ts";
 import { type Response, responseFromHost } from "../web/response.ts";
@@ -43,12 +44,17 @@ function secondsUntil(text: string | null): number | undefined {
   return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
 }
 
-export function createHttpFace(call: Call): object {
+/** Tells requests of this isolate apart that can be aborted. */
+let requests = 0;
+
+export function createHttpFace(call: Call, send: GuestHost["send"]): object {
   async function fetch(input: string | Request, init?: RequestInit): Promise<Response> {
     const request = new Request(input, init);
     const { method, url, redirect } = request;
     if (!web.test(url)) throw new TypeError("Only http and https URLs can be requested");
     const content = takeContent(request);
+    const signal = requestSignal(request);
+    const id = signal === undefined ? undefined : `${++requests}`;
     const answer = await abortable(
       call("http.fetch", [
         {
@@ -57,9 +63,11 @@ export function createHttpFace(call: Call): object {
           headers: headerPairs(request.headers),
           ...(content !== null && { body: wireBody(content) }),
           ...(redirect !== "follow" && { redirect }),
+          ...(id !== undefined && { id }),
         },
       ]),
-      requestSignal(request),
+      signal,
+      () => send("http.abort", [id]),
     );
     return responseFromHost(answer, url);
   }

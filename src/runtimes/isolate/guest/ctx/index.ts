@@ -43,15 +43,19 @@ export function buildContext(environment: GuestEnvironment, host: GuestHost, exe
     context["emitEvent"] = (type: string, data?: unknown, options?: object) =>
       call("events.emit", options === undefined ? [type, data] : [type, data, options]);
   }
+  const search =
+    (ability: string) =>
+    (entity: string, filter: object = {}, options?: object) =>
+      call(ability, options === undefined ? [entity, filter] : [entity, filter, options]);
   add(context, "data", {
-    query:
-      given["data.query"] &&
-      ((entity: string, filter: object = {}, options?: object) =>
-        call("data.query", options === undefined ? [entity, filter] : [entity, filter, options])),
+    query: given["data.query"] && search("data.query"),
+    page: given["data.page"] && search("data.page"),
+    count: given["data.count"] && ((entity: string, filter: object = {}) => call("data.count", [entity, filter])),
     getById: given["data.getById"] && ((entity: string, id: string) => call("data.getById", [entity, id])),
     upsert: given["data.upsert"] && ((entity: string, items: unknown) => call("data.upsert", [entity, items])),
+    delete: given["data.delete"] && ((entity: string, ids: unknown) => call("data.delete", [entity, ids])),
   });
-  if (given["http.fetch"]) context["http"] = createHttpFace(call);
+  if (given["http.fetch"]) context["http"] = createHttpFace(call, send);
   add(context, "plugins", {
     call:
       given["plugins.call"] &&

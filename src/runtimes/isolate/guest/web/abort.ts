@@ -119,13 +119,24 @@ export function createAbort(): { signal: AbortSignal; abort(reason?: unknown): v
 }
 
 /**
- * The promise, or a rejection with the signal's reason, whichever comes first. What the promise does later is ignored.
+ * The promise, or a rejection with the signal's reason, whichever comes first; `onStop` is told in the second case. What the
+ * promise does later is ignored.
  */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
+export function abortable<T>(
+  promise: Promise<T>,
+  signal: AbortSignal | null | undefined,
+  onStop: () => void = () => {},
+): Promise<T> {
   if (!signal) return promise;
-  if (isAborted(signal)) return Promise.reject(reasonOf(signal));
+  if (isAborted(signal)) {
+    onStop();
+    return Promise.reject(reasonOf(signal));
+  }
   return new Promise((resolve, reject) => {
-    const action = (): void => reject(reasonOf(signal));
+    const action = (): void => {
+      onStop();
+      reject(reasonOf(signal));
+    };
     onAbort(signal, action);
     promiseThen(
       promise,
