@@ -1,9 +1,10 @@
 /**
  * `/transactions/sync` (https://plaid.com/docs/api/products/transactions/#transactionssync): pages of what was added,
  * modified and removed since a cursor. When the data changes between two pages, Plaid answers
- * TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION and all pages must be read again from the first one's cursor. What the
- * broken attempt added and the new one does not name any more is deleted, also when the attempt was that of an earlier run:
- * the ids of an unfinished attempt are kept in the installation's files.
+ * TRANSACTIONS_SYNC_MUTATION_DURING_PAGINATION and all pages must be read again from the first one's cursor: a new attempt.
+ * What was added and removed since then is in no page of it, and yet may be stored. So each attempt notes in the
+ * installation's files what it added, before that can be stored, and the last page of an attempt deletes what others
+ * added and it does not name. The notes are kept until a later run sees by its cursor that all this was stored.
  */
 import type { RawItem } from "@backplane/plugin-api";
 import { type Context, PlaidRefusal, post } from "./api.ts";
@@ -38,8 +39,9 @@ interface SyncPage {
 export interface Position {
   /** Cursor of the next request. */
   next: string;
-  /** While pages are left: the cursor of the first page, `""` for the whole history. */
+  /** While pages are left: the cursor of the first page, `""` for the whole history, and the attempt they belong to. */
   from?: string;
+  attempt?: string;
 }
 
 /** By item id: what the engine keeps for us between runs. */
@@ -52,10 +54,12 @@ const maxRestarts = 5;
 export async function* transactionsOf(item: OpenItem, positions: Positions, ctx: Context): AsyncGenerator<RawItem> {
   const start = positions[item.itemId] ?? { next: "" };
   const from = start.from ?? start.next;
-  const attempt = await openAttempt(`unfinished/${item.itemId}/`, from, ctx);
+  const notes = await openNotes(`unfinished/${item.itemId}/`, from, ctx);
+  if (start.from === undefined) await notes.forgetOthers();
+  let attempt = start.attempt ?? `${ctx.execution.id}-0`;
   let next = start.next;
   let restarts = 0;
-  for (;;) {
+  for (let pages = 1; ; pages += 1) {
     let page: SyncPage;
     try {
       page = await post<SyncPage>(ctx, "/transactions/sync", {
@@ -67,20 +71,20 @@ export async function* transactionsOf(item: OpenItem, positions: Positions, ctx:
     } catch (error) {
       if (!isMutation(error) || ++restarts > maxRestarts) throw error;
       ctx.logger.info("the transactions changed between two pages; reading them again", { item: item.itemId });
-      await attempt.restart();
+      attempt = `${ctx.execution.id}-${restarts}`;
       next = from;
       continue;
     }
-    await attempt.take(page);
+    await notes.write(attempt, pages, page);
     const gone = page.removed.map(({ transaction_id }) => transaction_id);
-    const ghosts = page.has_more ? [] : attempt.ghosts();
+    const ghosts = page.has_more ? [] : await notes.ghosts(attempt);
     const items = [...[...page.added, ...page.modified].map(changed), ...[...gone, ...ghosts].map(removed)];
     next = page.next_cursor;
-    if (next !== "") positions[item.itemId] = page.has_more ? { next, from } : { next };
+    if (next !== "") positions[item.itemId] = page.has_more ? { next, from, attempt } : { next };
     const last = items.at(-1);
     if (last) last.cursor = { ...positions };
     yield* items;
-    if (!page.has_more) return await attempt.finish();
+    if (!page.has_more) return;
   }
 }
 
@@ -91,43 +95,47 @@ const changed = (data: PlaidTransaction): RawItem => ({ id: data.transaction_id,
 
 const removed = (id: string): RawItem => ({ id, type: "transaction", data: null, deleted: true });
 
-interface Attempt {
-  /** Remembers what a page added; before its items are yielded, so that none can be stored and forgotten. */
-  take(page: SyncPage): Promise<void>;
-  /** The pages come again from the first: what they do not name any more will be a ghost. */
-  restart(): Promise<void>;
-  /** Added by a broken attempt, and by the present one not. */
-  ghosts(): string[];
-  finish(): Promise<void>;
+interface Notes {
+  write(attempt: string, page: number, content: SyncPage): Promise<void>;
+  /** Added by other attempts, and not named by this one. */
+  ghosts(attempt: string): Promise<string[]>;
+  /** Those of other first cursors: what they tell of is stored. */
+  forgetOthers(): Promise<void>;
 }
 
-/** One folder for each first cursor: the ids of a finished attempt mean nothing to the next. */
-async function openAttempt(itemFolder: string, from: string, ctx: Context): Promise<Attempt> {
+interface Note {
+  attempt: string;
+  added: string[];
+  modified: string[];
+}
+
+async function openNotes(itemFolder: string, from: string, ctx: Context): Promise<Notes> {
   const folder = `${itemFolder}${(await ctx.crypto.digest("SHA-256", from)).toHex().slice(0, 16)}/`;
-  const earlier = new Set<string>();
-  let named = new Set<string>();
-  let pages = 0;
   return {
-    async take({ added, modified, has_more }) {
-      for (const { transaction_id } of [...added, ...modified]) named.add(transaction_id);
-      if (!has_more || added.length === 0) return;
-      pages += 1;
-      const ids = JSON.stringify(added.map(({ transaction_id }) => transaction_id));
-      await ctx.storage.put(`${folder}${ctx.execution.id}-${pages}`, ids);
+    async write(attempt, page, { added, modified }) {
+      if (added.length === 0 && modified.length === 0) return;
+      const note: Note = { attempt, added: added.map(idOf), modified: modified.map(idOf) };
+      await ctx.storage.put(`${folder}${ctx.execution.id}-${page}`, JSON.stringify(note));
     },
-    async restart() {
+    async ghosts(attempt) {
+      const notes: Note[] = [];
       for (const path of await pathsBelow(folder, ctx)) {
         const bytes = await ctx.storage.get(path);
-        for (const id of bytes ? (JSON.parse(new TextDecoder().decode(bytes)) as string[]) : []) earlier.add(id);
+        if (bytes) notes.push(JSON.parse(new TextDecoder().decode(bytes)) as Note);
       }
-      named = new Set();
+      const isOwn = (note: Note): boolean => note.attempt === attempt;
+      const named = new Set(notes.filter(isOwn).flatMap(({ added, modified }) => [...added, ...modified]));
+      const others = new Set(notes.filter((note) => !isOwn(note)).flatMap(({ added }) => added));
+      return [...others].filter((id) => !named.has(id));
     },
-    ghosts: () => [...earlier].filter((id) => !named.has(id)),
-    async finish() {
-      for (const path of await pathsBelow(itemFolder, ctx)) await ctx.storage.delete(path);
+    async forgetOthers() {
+      for (const path of await pathsBelow(itemFolder, ctx))
+        if (!path.startsWith(folder)) await ctx.storage.delete(path);
     },
   };
 }
+
+const idOf = ({ transaction_id }: PlaidTransaction): string => transaction_id;
 
 async function pathsBelow(prefix: string, ctx: Context): Promise<string[]> {
   const paths: string[] = [];
