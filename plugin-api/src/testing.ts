@@ -152,6 +152,8 @@ export interface TestedPlugin extends AsyncDisposable {
   connector<T = unknown>(method: string, ...args: unknown[]): Promise<T>;
   condition(id: string, parameters?: object, context?: object): Promise<boolean>;
   action<T = unknown>(id: string, parameters?: object, context?: object): Promise<T>;
+  /** The values of a variable. */
+  variable<T = Record<string, unknown>>(name: string, context?: object): Promise<T[]>;
   dataAdapter<T = unknown>(name: string, method: string, ...args: unknown[]): Promise<T>;
   health(): Promise<unknown>;
   /** Replaces the configuration. */

@@ -27,6 +27,7 @@ test("help lists every verb of the contract and succeeds", async () => {
     "grants",
     "invoke",
     "events",
+    "messages",
     "logs",
     "executions",
     "dead-letters",
