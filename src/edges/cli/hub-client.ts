@@ -118,7 +118,7 @@ async function refused(response: Response, address: HubAddress, path: string): P
   const code = typeof body.code === "string" ? body.code : `http_${response.status}`;
   const message =
     typeof body.detail === "string" ? body.detail : `The hub at ${address.url} answered ${response.status}.`;
-  const faults = Array.isArray(body.errors) ? (body.errors as { path?: unknown; message?: unknown }[]) : [];
+  const faults = Array.isArray(body.errors) ? (body.errors as Record<string, unknown>[]) : [];
   const noToken = code === "unauthenticated" && address.token === undefined;
   const { help } = helpFor(code, typeof body.recovery === "string" ? body.recovery : undefined);
   const plugin = /^\/api\/plugins\/([^/?]+)/.exec(path)?.[1];
@@ -129,7 +129,12 @@ async function refused(response: Response, address: HubAddress, path: string): P
       ...(help === undefined
         ? {}
         : { help: plugin === undefined ? help : help.replaceAll(/\bID\b/g, decodeURIComponent(plugin)) }),
-      diagnostics: faults.map((fault) => ({ field: String(fault.path ?? "$"), message: String(fault.message ?? "") })),
+      diagnostics: faults.map(({ path: field, message: sentence, line, column }) => ({
+        field: String(field ?? "$"),
+        message: String(sentence ?? ""),
+        ...(typeof line === "number" ? { line } : {}),
+        ...(typeof column === "number" ? { column } : {}),
+      })),
       details: {
         status: response.status,
         ...(body.traceId === undefined ? {} : { traceId: body.traceId }),

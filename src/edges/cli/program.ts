@@ -8,6 +8,7 @@ import { createPluginVerb } from "./verbs/create-plugin.ts";
 import { deadLettersVerb } from "./verbs/dead-letters.ts";
 import { devVerb } from "./verbs/dev.ts";
 import { doctorVerb } from "./verbs/doctor.ts";
+import { entitiesVerb } from "./verbs/entities.ts";
 import { eventsVerb } from "./verbs/events.ts";
 import { executionsVerb } from "./verbs/executions.ts";
 import { grantsVerb } from "./verbs/grants.ts";
@@ -19,8 +20,10 @@ import { messagesVerb } from "./verbs/messages.ts";
 import { packVerb } from "./verbs/pack.ts";
 import { pluginsVerb } from "./verbs/plugins.ts";
 import { publishVerb } from "./verbs/publish.ts";
+import { rulesVerb } from "./verbs/rules.ts";
 import { runTestsVerb } from "./verbs/run-tests.ts";
 import { startVerb } from "./verbs/start.ts";
+import { syncVerb } from "./verbs/sync.ts";
 import { validateVerb } from "./verbs/validate.ts";
 
 export type Verb = (program: Command, cli: Cli) => void;
@@ -28,8 +31,18 @@ export type Verb = (program: Command, cli: Cli) => void;
 const groups: Record<string, readonly Verb[]> = {
   "The hub:": [startVerb, doctorVerb],
   "Writing plugins:": [createPluginVerb, validateVerb, runTestsVerb, devVerb, packVerb, publishVerb],
-  "Running plugins:": [installVerb, pluginsVerb, configureVerb, grantsVerb, connectVerb, lifecycleVerbs, invokeVerb],
-  "What happens:": [eventsVerb, messagesVerb, logsVerb, executionsVerb, deadLettersVerb],
+  "Running plugins:": [
+    installVerb,
+    pluginsVerb,
+    configureVerb,
+    grantsVerb,
+    connectVerb,
+    syncVerb,
+    lifecycleVerbs,
+    invokeVerb,
+  ],
+  "Automation:": [rulesVerb],
+  "What happens:": [entitiesVerb, eventsVerb, messagesVerb, logsVerb, executionsVerb, deadLettersVerb],
 };
 
 const environment = `
