@@ -5,6 +5,7 @@
  * The optional namespaces are typed as present, because a manifest that asks for their permissions as required ones cannot
  * be activated without them. Check `ctx.permissions.has(…)` before use of what was asked for under `optionalPermissions`.
  */
+import type { EntityOf } from "./model/entity-types.ts";
 
 /** What `ctx.config` holds when a plugin does not name its shape. */
 export type ConfigShape = { readonly [field: string]: unknown };
@@ -61,28 +62,92 @@ export interface QueryOptions {
   limit?: number;
   /** Rows to leave out from the start. @default 0 */
   offset?: number;
-  /** Field to sort by; `-field` sorts downwards. */
+  /** `nextCursor` of an earlier page of the same order. */
+  cursor?: string | null;
+  /** Field to sort by, with dots for inner ones; `-field` sorts downwards. @default "-createdAt" */
   orderBy?: string;
+  /** Rows that were deleted too. @default false */
+  includeDeleted?: boolean;
 }
 
-/** The organisation's unified data model. */
+export interface PageOptions extends QueryOptions {
+  /** Whether to count all rows that match. @default false */
+  count?: boolean;
+}
+
+export interface Page<T> {
+  items: T[];
+  /** For the next page; null at the end. */
+  nextCursor: string | null;
+  /** How many rows match in all: at most 10,000. */
+  count?: number;
+  /** There are as many as `count` or more. */
+  countCapped?: boolean;
+}
+
+export interface FieldOperators {
+  $eq?: unknown;
+  $ne?: unknown;
+  $gt?: string | number;
+  $gte?: string | number;
+  $lt?: string | number;
+  $lte?: string | number;
+  $in?: readonly (string | number | boolean | null)[];
+  $exists?: boolean;
+  /** A list has it; a text has it within, whatever its case. */
+  $contains?: unknown;
+  $startsWith?: string;
+}
+
+/**
+ * Fields with the value they must equal (objects and lists as subsets) or with operators. Inner fields with dots
+ * (`"address.city"`). At most 50 clauses.
+ * @example
+ * { kind: "follow_up", status: "open", dueAt: { $lt: "2026-02-01" }, $or: [{ priority: 1 }, { tags: "vip" }] }
+ */
+export interface EntityFilter {
+  $and?: readonly EntityFilter[];
+  $or?: readonly EntityFilter[];
+  $not?: EntityFilter;
+  /** Words that words of the row begin with. */
+  $text?: string;
+  [field: string]: unknown;
+}
+
+/** The organisation's unified data model. Rows of the model's own types are typed by their schema. */
 export interface DataAbilities {
-  /** Rows whose fields equal `filter`. Needs `data:read:<entity>`. */
-  query<T = Record<string, unknown>>(
-    entity: string,
-    filter?: Record<string, unknown>,
+  /** Rows that match `filter`. Needs `data:read:<entity>`. */
+  query<T = never, Type extends string = string>(
+    entity: Type,
+    filter?: EntityFilter,
     options?: QueryOptions,
-  ): Promise<T[]>;
+  ): Promise<RowOf<T, Type>[]>;
+  /** As `query`, with a cursor to what comes next. Rows that come or go meanwhile shift nothing. Needs `data:read:<entity>`. */
+  page<T = never, Type extends string = string>(
+    entity: Type,
+    filter?: EntityFilter,
+    options?: PageOptions,
+  ): Promise<Page<RowOf<T, Type>>>;
+  /** How many rows match; 100,000 stands for as many or more. Needs `data:read:<entity>`. */
+  count(entity: string, filter?: EntityFilter): Promise<number>;
   /** Needs `data:read:<entity>`. */
-  getById<T = Record<string, unknown>>(entity: string, id: string): Promise<T | null>;
+  getById<T = never, Type extends string = string>(entity: Type, id: string): Promise<RowOf<T, Type> | null>;
   /**
    * Creates the row, or updates the one with the same `id` (or the same `source` and `externalId`). Needs `data:write:<entity>`.
    * `source` is the plugin's id when it is left out; others must begin with it and a colon (`acme.crm:import`).
-   * Publishes `data.<Entity>Created` or `data.<Entity>Updated`.
+   * Publishes `data.<Entity>Created` or `data.<Entity>Updated`. At most 500 items.
    */
-  upsert<T = Record<string, unknown>>(entity: string, item: object): Promise<T>;
-  upsert<T = Record<string, unknown>>(entity: string, items: readonly object[]): Promise<T[]>;
+  upsert<T = never, Type extends string = string>(entity: Type, items: readonly object[]): Promise<RowOf<T, Type>[]>;
+  upsert<T = never, Type extends string = string>(entity: Type, item: object): Promise<RowOf<T, Type>>;
+  /**
+   * Marks rows as deleted: they are hidden until they are written again. Resolves with how many it was. Needs `data:write:<entity>`.
+   * Publishes `data.<Entity>Deleted`. At most 500 ids.
+   */
+  delete(entity: string, ids: string | readonly string[]): Promise<number>;
 }
+
+/** What the caller says a row is, else what the model says of its type. */
+export type RowOf<T, Type extends string> = [T] extends [never] ? EntityOf<Type> : T;
 
 /**
  * Requests to the hosts of `network:outbound:<domain>`, over HTTPS. The hub makes them: it checks host, address and every

@@ -1,9 +1,11 @@
 /** `ctx.data`: the organisation's entities. Needs `data:read:<entity>` and `data:write:<entity>`. */
 import { z } from "zod";
-import type { Entities, EntityItem } from "../entities/entities.ts";
+import type { Entities, EntityItem, EntityWrite } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
+import type { Installation } from "../installations/installations.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
 import { type Ability, defineAbility, hasGrant, requirePermission, storableString } from "./ability.ts";
+import type { CallContext } from "./call-context.ts";
 
 const entityType = z.string().min(1).max(63);
 const fields = z.record(z.string(), z.unknown());
@@ -17,31 +19,56 @@ const queryOptions = z
   .object({
     limit: z.number().int().min(1).max(200).optional(),
     offset: z.number().int().min(0).max(100_000).optional(),
-    orderBy: storableString(100).optional(),
+    orderBy: storableString(300).optional(),
+    cursor: z.string().max(2000).nullish(),
+    count: z.boolean().optional(),
+    includeDeleted: z.boolean().optional(),
   })
-  .nullish();
+  .nullish()
+  .transform((options) => ({ ...options, cursor: options?.cursor ?? undefined }));
+const id = storableString(200).min(1);
+
+const reads = (installation: Installation): boolean => hasGrant(installation, "data:read");
+const writes = (installation: Installation): boolean => hasGrant(installation, "data:write");
 
 export function createDataAbilities({ entities }: { entities: Entities }): Ability[] {
   return [
     defineAbility({
       name: "data.query",
-      available: (installation) => hasGrant(installation, "data:read"),
+      available: reads,
       schema: z.tuple([entityType]).rest(z.unknown()),
       async run({ context }, [entity, filter, options]) {
         requirePermission(context, `data:read:${entity}`);
-        const { limit, offset, orderBy } = queryOptions.parse(options) ?? {};
+        const given = queryOptions.parse(options);
         return wrongly("data.query", () =>
-          entities.query(context.organization, entity, fields.parse(filter ?? {}), {
-            ...(limit === undefined ? {} : { limit }),
-            ...(offset === undefined ? {} : { offset }),
-            ...(orderBy === undefined ? {} : { orderBy }),
-          }),
+          entities.query(context.organization, entity, fields.parse(filter ?? {}), { ...given, count: false }),
         );
       },
     }),
     defineAbility({
+      name: "data.page",
+      available: reads,
+      schema: z.tuple([entityType]).rest(z.unknown()),
+      async run({ context }, [entity, filter, options]) {
+        requirePermission(context, `data:read:${entity}`);
+        const given = queryOptions.parse(options);
+        return wrongly("data.page", () =>
+          entities.page(context.organization, entity, fields.parse(filter ?? {}), given),
+        );
+      },
+    }),
+    defineAbility({
+      name: "data.count",
+      available: reads,
+      schema: z.tuple([entityType]).rest(z.unknown()),
+      async run({ context }, [entity, filter]) {
+        requirePermission(context, `data:read:${entity}`);
+        return wrongly("data.count", () => entities.count(context.organization, entity, fields.parse(filter ?? {})));
+      },
+    }),
+    defineAbility({
       name: "data.getById",
-      available: (installation) => hasGrant(installation, "data:read"),
+      available: reads,
       schema: z.tuple([entityType, storableString(200)]),
       async run({ context }, [entity, id]) {
         requirePermission(context, `data:read:${entity}`);
@@ -50,30 +77,37 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
     }),
     defineAbility({
       name: "data.upsert",
-      available: (installation) => hasGrant(installation, "data:write"),
+      available: writes,
       schema: z.tuple([entityType, z.union([item, z.array(item)])]),
       async run({ context }, [entity, given]) {
         requirePermission(context, `data:write:${entity}`);
         const items = (Array.isArray(given) ? given : [given]).map(withoutNulls);
         for (const { source } of items) assertOwnSource(context.installation.plugin, source);
-        const rows = await wrongly("data.upsert", () =>
-          entities.upsert(
-            {
-              organization: context.organization,
-              plugin: context.installation.plugin,
-              execution: context.execution,
-              traceparent: formatTraceparent(context.trace),
-              eventDepth: context.eventDepth,
-            },
-            entity,
-            items,
-          ),
-        );
+        const rows = await wrongly("data.upsert", () => entities.upsert(writeOf(context), entity, items));
         return Array.isArray(given) ? rows : rows[0];
+      },
+    }),
+    defineAbility({
+      name: "data.delete",
+      available: writes,
+      schema: z.tuple([entityType, z.union([id, z.array(id)])]),
+      async run({ context }, [entity, ids]) {
+        requirePermission(context, `data:write:${entity}`);
+        return wrongly("data.delete", () =>
+          entities.delete(writeOf(context), entity, Array.isArray(ids) ? ids : [ids]),
+        );
       },
     }),
   ];
 }
+
+const writeOf = (context: CallContext): EntityWrite => ({
+  organization: context.organization,
+  plugin: context.installation.plugin,
+  execution: context.execution,
+  traceparent: formatTraceparent(context.trace),
+  eventDepth: context.eventDepth,
+});
 
 /** A wrong input is the plugin's fault, and its first field is named in the sentence, which is all that reaches the plugin. */
 async function wrongly<T>(ability: string, work: () => Promise<T>): Promise<T> {

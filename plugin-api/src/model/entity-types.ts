@@ -76,9 +76,9 @@ export interface EntityMeta {
   linkedIds?: string[];
 }
 
-/** A row of a type of the model; of another type, fields of any kind. */
+/** A row of a type of the model, or of another type; further fields may be there. */
 export type EntityOf<Type extends string> = EntityMeta &
-  (Type extends EntityType ? EntityTypes[Type] : Record<string, unknown>);
+  (Type extends EntityType ? EntityTypes[Type] : unknown) & { [field: string]: unknown };
 
 /** Stands in data for the id of another row until that is known: see {@link ref}. */
 export interface EntityReference {

@@ -4,6 +4,8 @@ import { BackplaneError } from "../../errors/error.ts";
 import { buildOpenApi } from "./openapi.ts";
 import type { RouteSpec } from "./route.ts";
 import { connectionRoutes } from "./routes/connections.ts";
+import { connectorRoutes } from "./routes/connectors.ts";
+import { entityRoutes } from "./routes/entities.ts";
 import { eventStreamRoute } from "./routes/event-stream.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { executionRoutes } from "./routes/executions.ts";
@@ -42,6 +44,8 @@ export function apiRoutes(
     ...packageRoutes(services),
     ...pluginRoutes(services),
     ...connectionRoutes(services),
+    ...connectorRoutes(services),
+    ...entityRoutes(services),
     ...executionRoutes(services),
     ...eventRoutes(services),
     eventStreamRoute(services, stopping),

@@ -7,6 +7,7 @@ import type { EventLog } from "../../bus/event-log.ts";
 import type { Channels } from "../../channels/channels.ts";
 import type { Connections } from "../../connections/connections.ts";
 import type { Connectors } from "../../connectors/connectors.ts";
+import type { Entities } from "../../entities/entities.ts";
 import type { Installations } from "../../installations/installations.ts";
 import type { Executions } from "../../invocation/executions.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
@@ -26,6 +27,7 @@ export interface HttpServices {
   connections: Connections;
   invoker: Invoker;
   executions: Executions;
+  entities: Entities;
   eventLog: EventLog;
   consumers: Consumers;
   deliveries: Deliveries;

@@ -6,8 +6,11 @@ import { openTestIsolate, type TestIsolate } from "../web/test-isolate.ts";
 const all = [
   "events.emit",
   "data.query",
+  "data.page",
+  "data.count",
   "data.getById",
   "data.upsert",
+  "data.delete",
   "http.fetch",
   "plugins.call",
   "crypto.digest",
@@ -91,6 +94,9 @@ test("abilities are called by the agreed names and argument tuples", async () =>
     await ctx.data.query("Contact", { name: "x" });
     await ctx.data.getById("Contact", "c1");
     await ctx.data.upsert("Contact", [{ id: "c1" }]);
+    await ctx.data.page("Contact", {}, { limit: 2 });
+    await ctx.data.count("Contact");
+    await ctx.data.delete("Contact", "c1");
     await ctx.plugins.call("acme.y", "do");
     await ctx.storage.put("a.bin", new Uint8Array([255]), { contentType: "x/y" });
     await ctx.storage.put("a.txt", "text");
@@ -104,6 +110,9 @@ test("abilities are called by the agreed names and argument tuples", async () =>
     ["data.query", ["Contact", { name: "x" }]],
     ["data.getById", ["Contact", "c1"]],
     ["data.upsert", ["Contact", [{ id: "c1" }]]],
+    ["data.page", ["Contact", {}, { limit: 2 }]],
+    ["data.count", ["Contact", {}]],
+    ["data.delete", ["Contact", "c1"]],
     ["plugins.call", ["acme.y", "do", {}]],
     ["storage.put", ["a.bin", { $bytes: "/w==" }, { contentType: "x/y" }]],
     ["storage.put", ["a.txt", "text"]],
