@@ -315,13 +315,20 @@ test("a former token, too, is taken out of later answers", async () => {
   assert.ok(!JSON.stringify(answer.body.result).includes(former));
 });
 
-test("a `Retry-After` reaches the plugin as seconds", async () => {
+test("a `Retry-After` reaches the plugin as seconds, whether it was a number or a date; what is neither does not", async () => {
   await connect();
-  const { body } = await call("get", { url: "https://api.vendor.com/busy", as: "account" });
-  assert.deepEqual(
-    { name: body.result.name, retryAfter: body.result.retryAfter },
-    { name: "HttpError", retryAfter: 7 },
-  );
+  const after = async (header: string): Promise<number | undefined> => {
+    const url = `https://api.vendor.com/busy?${encodeURIComponent(header)}`;
+    const { result } = (await call("get", { url, as: "account" })).body;
+    assert.equal(result.name, "HttpError");
+    return result.retryAfter;
+  };
+  assert.equal(await after("7"), 7);
+  assert.equal(await after("1.2"), 2);
+  const inSeconds = await after(new Date(Date.now() + 90_000).toUTCString());
+  assert.ok(inSeconds !== undefined && inSeconds > 60 && inSeconds <= 91, String(inSeconds));
+  assert.equal(await after("Wed, 21 Oct 2015 07:28:00 GMT"), 0);
+  for (const odd of ["soon", "-5", "9".repeat(20), "Tomorrow, 99"]) assert.equal(await after(odd), undefined, odd);
 });
 
 test("a request that the plugin aborts ends at the service as well, while the call goes on", async () => {

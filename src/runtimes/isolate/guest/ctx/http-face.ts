@@ -39,7 +39,7 @@ const web = /^https?:/;
 function secondsUntil(text: string | null): number | undefined {
   if (text === null) return undefined;
   if (/^\s*\d{1,9}(?:\.\d+)?\s*$/.test(text)) return Math.ceil(Number(text));
-  if (!/^\s*[A-Za-z]{3,9},? /.test(text)) return undefined;
+  if (!/^\s*[A-Z][a-z]{2,8},? [\w -]{5,12} \d\d:\d\d:\d\d (?:GMT|\d{4})\s*$/.test(text)) return undefined;
   const at = Date.parse(text);
   return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - Date.now()) / 1000));
 }
