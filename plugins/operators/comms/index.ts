@@ -47,18 +47,15 @@ export default definePlugin<Config>({
         const person = await personMeant(params, context, ctx);
         if (!person) return false;
         const since = { $gte: daysAgo(withinDays) };
-        const any = channelType === "any";
-        const exists = async (entity: string, filter: Filter): Promise<boolean> =>
-          (await ctx.data.query(entity, filter, { limit: 1 })).length > 0;
-        if (channelType === "voice" || any) {
-          if (await exists("calls", { ...callsWith(person), startedAt: since })) return true;
-          if (!any) return false;
+        if (channelType === "voice" || channelType === "any") {
+          const [call] = await ctx.data.query("calls", { ...callsWith(person), startedAt: since }, { limit: 1 });
+          if (call || channelType === "voice") return call !== undefined;
         }
-        const channel = any ? {} : { channel: channelType };
-        return (
-          (await exists("messages", { $and: [messagesWith(person), arrived], sentAt: since, ...channel })) ||
-          exists("conversations", { ...conversationsWith(person), lastMessageAt: since, ...channel })
-        );
+        const channel = channelType === "any" ? {} : { channel: channelType };
+        const written: Filter = { $and: [messagesWith(person), arrived], sentAt: since, ...channel };
+        if ((await ctx.data.query("messages", written, { limit: 1 })).length > 0) return true;
+        const spoken: Filter = { ...conversationsWith(person), lastMessageAt: since, ...channel };
+        return (await ctx.data.query("conversations", spoken, { limit: 1 })).length > 0;
       },
     },
     "comms.hasVoicemail": {
