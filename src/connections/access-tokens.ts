@@ -97,7 +97,8 @@ const forcedRefreshes = { perSecond: 0.2, burst: 30 };
 const waitMs = 25_000;
 const misconfiguredRetryMs = 60_000;
 const maxRetryMs = 5 * 60_000;
-export const maxFormer = 4;
+/** Each costs a search through every answer. */
+export const maxFormer = 2;
 
 export function createAccessTokens({ store, vault, endpoint, ...options }: AccessTokensOptions): AccessTokens {
   const kept = new Map<string, Entry>();

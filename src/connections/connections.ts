@@ -128,6 +128,15 @@ interface Attempt {
   hosts: string[];
 }
 
+interface Standing {
+  installation: string;
+  status: ConnectionStatus;
+  reason: string;
+}
+
+const standingColumns = ["organization_id", "plugin_id", "name", "installation_id", "status", "last_error"] as const;
+type StandingRow = Pick<ConnectionRow, (typeof standingColumns)[number]>;
+
 const channel = "connections";
 const attemptMinutes = 10;
 const maxAttempts = 20;
@@ -139,23 +148,27 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
   const endpoint = createTokenEndpoint(options);
   const listeners = new Set<Parameters<Connections["onChange"]>[0]>();
   /** Status by plugin and connection, for what must not wait. */
-  const standing = new Map<string, Map<string, { installation: string; status: ConnectionStatus; reason: string }>>();
+  const standing = new Map<string, Map<string, Standing>>();
+  /** Reads of one plugin's rows so far: an older one that ends late changes nothing. */
+  let reads = 0;
+  const latest = new Map<string, number>();
 
-  const note = (rows: readonly ConnectionRow[]): void => {
+  const note = (rows: readonly StandingRow[]): void => {
     for (const row of rows) {
       const slot = slotOf(row.organization_id, row.plugin_id);
-      const of = standing.get(slot) ?? new Map();
+      const of = standing.get(slot) ?? new Map<string, Standing>();
       of.set(row.name, { installation: row.installation_id, status: row.status, reason: row.last_error ?? "" });
       standing.set(slot, of);
     }
   };
+  const readAll = (): Promise<StandingRow[]> => store.db.selectFrom("connections").select(standingColumns).execute();
   const announce = (tx: Tx, { organization, plugin, id }: Installation): Promise<void> =>
     store.notify(tx, channel, JSON.stringify([organization, plugin, id]));
 
   const heard = async (payload: string): Promise<void> => {
     if (payload === "") {
       tokens.forget();
-      const rows = await store.db.selectFrom("connections").selectAll().execute();
+      const rows = await readAll();
       standing.clear();
       note(rows);
       return;
@@ -163,8 +176,13 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     const [organization, plugin, id] = JSON.parse(payload) as [string, string, string];
     tokens.forget(id);
     const key = { organization: asOrganizationId(organization), plugin: asPluginId(plugin) };
+    const slot = slotOf(organization, plugin);
+    const read = ++reads;
+    latest.set(slot, read);
     const rows = await readRows(store.db, key);
-    standing.delete(slotOf(organization, plugin));
+    if (latest.get(slot) !== read) return;
+    latest.delete(slot);
+    standing.delete(slot);
     note(rows);
     for (const listener of listeners) listener(key);
   };
@@ -196,7 +214,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
   const listening = await store.listen(channel, (payload) => {
     heard(payload).catch((error: unknown) => options.log.warn({ err: error }, "connections could not be read"));
   });
-  note(await store.db.selectFrom("connections").selectAll().execute());
+  note(await readAll());
 
   const redirectUri = (): string => options.publicUrl() + callbackPath;
   const requestOf = (installation: Installation, client: Client): TokenRequest => ({
@@ -563,14 +581,17 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     },
     readiness(installation) {
       const of = standing.get(slotOf(installation.organization, installation.plugin));
-      for (const [name] of declaredConnections(installation.manifest)) {
+      const names = declaredConnections(installation.manifest).map(([name]) => name);
+      const states = names.map((name) => {
         const found = of?.get(name);
-        const status = found?.installation === installation.id ? found.status : "not_connected";
-        if (status === "needs_reconnect")
-          return `connection '${name}' must be connected again: ${found!.reason}`.slice(0, 500);
-        if (status === "not_connected") return `connection '${name}' is not connected`;
-      }
-      return undefined;
+        return found?.installation === installation.id ? found : undefined;
+      });
+      const lost = states.findIndex((state) => state?.status === "needs_reconnect");
+      if (lost >= 0)
+        return `connection '${names[lost]}' must be connected again: ${states[lost]!.reason}`.slice(0, 500);
+      // Several may stand for each other: a person's account, or the client's own.
+      if (names.length === 0 || states.some((state) => state?.status === "connected")) return undefined;
+      return `connection '${names.join("' or '")}' is not connected`;
     },
     onChange(listener) {
       listeners.add(listener);
