@@ -187,7 +187,7 @@ export function createChannels(options: ChannelsOptions): Channels {
         actor,
         traceparent: trace ? formatTraceparent(trace) : undefined,
       }),
-    list: (organization, filter) => listMessages(store, organization, filter),
+    list: (organization, filter) => listMessages(entities, organization, filter),
     get,
     async cancel(organization, id) {
       const attempts = await listAttempts(store.db, organization, id);

@@ -33,9 +33,9 @@ function isUsed(permission: string, { manifest, code }: Scanned): boolean {
         covers(permission, `event:subscribe:${pattern}`),
       );
     case "data:read":
-      return new RegExp(`data\\.(query|getById)(<[^(]*>)?\\(\\s*"${target}"`).test(code);
+      return new RegExp(`data\\.(query|page|count|getById)(<[^(]*>)?\\(\\s*"${target}"`).test(code);
     case "data:write":
-      return new RegExp(`data\\.upsert(<[^(]*>)?\\(\\s*"${target}"|\\btype: "${target}"`).test(code);
+      return new RegExp(`data\\.(upsert|delete)(<[^(]*>)?\\(\\s*"${target}"|\\btype: "${target}"`).test(code);
     case "storage:read":
       return /storage\.(get|list)\(/.test(code);
     case "storage:write":
@@ -54,8 +54,8 @@ export function uncoveredUses({ manifest, code }: Scanned): string[] {
       ? hostsIn(code).map((host) => `network:outbound:${host}`)
       : []),
     ...[...code.matchAll(/emitEvent\(\s*"([^"]+)"/g)].map((match) => `event:publish:${match[1]}`),
-    ...[...code.matchAll(/data\.(?:query|getById)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:read:${match[1]}`),
-    ...[...code.matchAll(/data\.upsert(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:write:${match[1]}`),
+    ...[...code.matchAll(/data\.(?:query|page|count|getById)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:read:${match[1]}`),
+    ...[...code.matchAll(/data\.(?:upsert|delete)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:write:${match[1]}`),
     ...[...code.matchAll(/plugins\.call(?:<[^(]*>)?\(\s*"([^"]+)"/g)].map((match) => `plugin:call:${match[1]}`),
     ...(/storage\.(get|list)\(/.test(code) ? ["storage:read"] : []),
     ...(/storage\.(put|delete)\(/.test(code) ? ["storage:write"] : []),

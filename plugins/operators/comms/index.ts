@@ -1,7 +1,7 @@
 /** Rules about communication: how often and how lately people and we spoke, and what to send or remember. */
 import { definePlugin, type PluginContext, type RuleContext } from "@backplane/plugin-api";
 import { type Contact, contactMeant, emailsOf, personOf, phonesOf } from "../linked-contacts.ts";
-import { callsWith, conversationsWith, daysAgo, type Filter, messagesWith, voicemailsOf } from "./history.ts";
+import { countCalls, daysAgo, hasConversations, hasMessages, hasUnheard } from "./history.ts";
 
 interface Config {
   smsPlugin?: string;
@@ -18,8 +18,6 @@ interface Task {
   dueAt?: string | null;
 }
 
-/** Messages that never reached anybody are no contact. */
-const arrived: Filter = { $not: { status: { $in: ["queued", "sending", "failed", "undelivered"] } } };
 const mostFollowUps = 200;
 
 export default definePlugin<Config>({
@@ -33,12 +31,11 @@ export default definePlugin<Config>({
         } = params as { direction: string; windowDays: number; count?: number };
         const person = await personMeant(params, context, ctx);
         if (!person) return false;
-        const calls = await ctx.data.count("calls", {
-          ...callsWith(person),
+        const filter = {
           startedAt: { $gte: daysAgo(windowDays) },
           ...(direction === "any" ? {} : { direction }),
-        });
-        return calls > count;
+        };
+        return (await countCalls(ctx, person, { filter, enough: count + 1 })) > count;
       },
     },
     "comms.lastContact": {
@@ -48,32 +45,30 @@ export default definePlugin<Config>({
         if (!person) return false;
         const since = { $gte: daysAgo(withinDays) };
         if (channelType === "voice" || channelType === "any") {
-          const [call] = await ctx.data.query("calls", { ...callsWith(person), startedAt: since }, { limit: 1 });
-          if (call || channelType === "voice") return call !== undefined;
+          const called = (await countCalls(ctx, person, { filter: { startedAt: since }, enough: 1 })) > 0;
+          if (called || channelType === "voice") return called;
         }
         const channel = channelType === "any" ? {} : { channel: channelType };
-        const written: Filter = { $and: [messagesWith(person), arrived], sentAt: since, ...channel };
-        if ((await ctx.data.query("messages", written, { limit: 1 })).length > 0) return true;
-        const spoken: Filter = { ...conversationsWith(person), lastMessageAt: since, ...channel };
-        return (await ctx.data.query("conversations", spoken, { limit: 1 })).length > 0;
+        return (
+          (await hasMessages(ctx, person, { sentAt: since, ...channel })) ||
+          hasConversations(ctx, person, { lastMessageAt: since, ...channel })
+        );
       },
     },
     "comms.hasVoicemail": {
       async evaluate(params, context, ctx) {
-        const unheard = { $not: { listened: true } };
-        if (params["contactId"] === undefined)
-          return (await ctx.data.query("voicemails", unheard, { limit: 1 })).length > 0;
+        if (params["contactId"] === undefined) return hasUnheard(ctx, undefined);
         const person = await personMeant(params, context, ctx);
-        if (!person) return false;
-        return (await ctx.data.query("voicemails", { ...voicemailsOf(person), ...unheard }, { limit: 1 })).length > 0;
+        return person !== undefined && hasUnheard(ctx, person);
       },
     },
     "comms.missedCalls": {
       async evaluate(params, context, ctx) {
         const { count } = params as { count: number };
-        if (params["contactId"] === undefined) return (await ctx.data.count("calls", { missed: true })) >= count;
+        const filter = { missed: true };
+        if (params["contactId"] === undefined) return (await ctx.data.count("calls", filter)) >= count;
         const person = await personMeant(params, context, ctx);
-        return person !== undefined && (await ctx.data.count("calls", { ...callsWith(person), missed: true })) >= count;
+        return person !== undefined && (await countCalls(ctx, person, { filter, enough: count })) >= count;
       },
     },
   },
