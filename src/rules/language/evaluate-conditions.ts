@@ -4,7 +4,9 @@
  */
 import { isObject } from "../../base/json.ts";
 import { BackplaneError } from "../../errors/error.ts";
+import type { StepBudget } from "./cel/failure.ts";
 import { createCelScope } from "./evaluate.ts";
+import { ruleLimits } from "./limits.ts";
 import { renderParams } from "./template.ts";
 import type { ConditionNode, EvaluationFailure, RuleScope } from "./types.ts";
 
@@ -69,6 +71,7 @@ class Walk {
   /** The node that failed; nothing is evaluated after it. */
   failed: ConditionTrace | undefined;
   readonly #options: EvaluateConditionsOptions;
+  readonly #budget: StepBudget = { left: ruleLimits.paramsSteps };
 
   constructor(options: EvaluateConditionsOptions) {
     this.#options = options;
@@ -88,7 +91,7 @@ class Walk {
       }
       case "cel": {
         trace.cel = node.expression.source;
-        const result = node.expression.evaluate(createCelScope(this.#options.scope));
+        const result = node.expression.evaluate(createCelScope(this.#options.scope), this.#budget);
         if (!result.ok) return this.#fail(trace, result.failure);
         if (typeof result.value !== "boolean")
           return this.#fail(trace, { code: "type", message: "The condition is neither true nor false." });
@@ -121,7 +124,7 @@ class Walk {
   async #operator(node: ConditionNode & { kind: "operator" }, trace: ConditionTrace): Promise<ConditionTrace> {
     const { operator, plugin, path, timeoutMs } = node;
     trace.operator = operator;
-    const rendered = renderParams(node.params, this.#options.scope);
+    const rendered = renderParams(node.params, this.#options.scope, this.#budget);
     if (!rendered.ok) return this.#fail(trace, rendered.failure);
     trace.params = clipForTrace(rendered.value);
     const { clock = () => performance.now() } = this.#options;

@@ -24,6 +24,10 @@ export const ruleLimits = {
   comprehensionDepth: 3,
   /** Steps of one evaluation: about one a node, and one for each 16 characters or each item that an operation touches. */
   evaluationSteps: 100_000,
+  /** Steps of all the expressions in one action's params together, or in one walk through the conditions. */
+  paramsSteps: 400_000,
+  /** Steps of all filters that one event meets. */
+  matchSteps: 1_000_000,
   /** Characters of a text, items of a list that an evaluation makes. */
   textLength: 256 * 1024,
   listLength: 10_000,

@@ -111,6 +111,15 @@ function shape({ parts }: { parts: TemplatePart[] }): string[] {
   return parts.map((part) => ("text" in part ? `text ${part.text}` : `cel ${part.expression}`));
 }
 
+test("the expressions of one action share a budget", () => {
+  const costly = "{{ event.big.all(x, x != 'y') }}";
+  assert.ok(render({ a: costly }).ok);
+  assert.equal(
+    render(Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`a${i}`, costly]))).failure?.code,
+    "cost",
+  );
+});
+
 test("splitting loses nothing: 5,000 random texts", () => {
   const piece = fc.constantFrom("{{", "}}", "{", "}", "'", '"', "\\", "a", " ", "event.a", "r'", "'''", "\n", "\\{{");
   fc.assert(

@@ -1,6 +1,6 @@
 /** Params with `{{ CEL }}`: rendering them in a scope, and which variables an action names. */
 import type { CelScope } from "./cel/expression.ts";
-import { CelFailure } from "./cel/failure.ts";
+import { CelFailure, type StepBudget } from "./cel/failure.ts";
 import { toJson, toText } from "./cel/values.ts";
 import { createCelScope } from "./evaluate.ts";
 import { ruleLimits } from "./limits.ts";
@@ -10,8 +10,12 @@ import type { CompiledAction, Evaluated, EvaluationFailure, RuleScope, Template 
  * A text that is exactly one `{{ }}` becomes the value itself, any other text has the values written into it; null is
  * nothing there. The first failure ends it: an operator never sees half of its params. Never throws.
  */
-export function renderParams(template: Template, scope: RuleScope): Evaluated<Record<string, unknown>> {
-  const renderer = new Renderer(createCelScope(scope));
+export function renderParams(
+  template: Template,
+  scope: RuleScope,
+  budget: StepBudget = { left: ruleLimits.paramsSteps },
+): Evaluated<Record<string, unknown>> {
+  const renderer = new Renderer(createCelScope(scope), budget);
   try {
     return { ok: true, value: renderer.render(template) as Record<string, unknown> };
   } catch (error) {
@@ -34,10 +38,12 @@ class RenderFailure {
 
 class Renderer {
   readonly #scope: CelScope;
+  readonly #budget: StepBudget;
   #length = 0;
 
-  constructor(scope: CelScope) {
+  constructor(scope: CelScope, budget: StepBudget) {
     this.#scope = scope;
+    this.#budget = budget;
   }
 
   render(template: Template): unknown {
@@ -68,7 +74,7 @@ class Renderer {
     convert: (value: unknown) => unknown,
     path: string,
   ): unknown {
-    const result = expression.evaluate(this.#scope);
+    const result = expression.evaluate(this.#scope, this.#budget);
     if (!result.ok) throw new RenderFailure({ ...result.failure, path });
     try {
       return convert(result.value);

@@ -81,9 +81,9 @@ describe("createMatcher", () => {
       const [trigger] = rule.triggers;
       assert.ok(trigger?.kind === "event" && trigger.filter !== undefined);
       const { filter: expression } = trigger;
-      const evaluate: typeof expression.evaluate = (scope) => {
+      const evaluate: typeof expression.evaluate = (scope, budget) => {
         evaluated += 1;
-        return expression.evaluate(scope);
+        return expression.evaluate(scope, budget);
       };
       return { ...rule, triggers: [{ ...trigger, filter: { ...expression, evaluate } }] };
     };
@@ -95,6 +95,22 @@ describe("createMatcher", () => {
     assert.deepEqual(ids(matcher.match(testEvent("test.Happened", { kind: "sms", to: "c-17", n: 1 }))), ["r-17"]);
     assert.deepEqual(ids(matcher.match(testEvent("test.Happened", { kind: "sms", to: "e-3", n: 1 }))), ["in-3"]);
     assert.ok(evaluated <= 6, `${evaluated} filters were evaluated`);
+  });
+
+  test("filters of one event share a budget, and a matcher says when it is used up", () => {
+    const overruns: string[] = [];
+    const matcher = createMatcher([], { onOverrun: ({ id }) => overruns.push(id) });
+    for (let i = 0; i < 50; i++)
+      matcher.add(
+        `r-${i}`,
+        compiled(withFilter(`event.n == ${i} || event.big.all(x, event.big.all(y, x != y + 0.5))`)),
+      );
+    matcher.add("last", compiled(withFilter("event.n > 0")));
+    const big = Array.from({ length: 10_000 }, (_, i) => i);
+    assert.deepEqual(ids(matcher.match(testEvent("test.Happened", { n: 3, big }))), ["r-3"]);
+    assert.deepEqual(overruns, ["e-1"]);
+    assert.deepEqual(ids(matcher.match(testEvent("test.Happened", { n: 3, big: [] }))).length, 51);
+    assert.equal(overruns.length, 1);
   });
 
   test("equals trying each rule, through adding, replacing and removing: 500 random histories", () => {

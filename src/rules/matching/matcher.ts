@@ -3,7 +3,9 @@
  * so that an event meets only rules that may want it: the cost does not grow with the others.
  */
 import type { CelScope, Equality, Expression } from "../language/cel/expression.ts";
+import type { StepBudget } from "../language/cel/failure.ts";
 import { eventField, eventValue } from "../language/evaluate.ts";
+import { ruleLimits } from "../language/limits.ts";
 import type { CompiledRule, CompiledTrigger, RuleEvent } from "../language/types.ts";
 
 export interface RuleMatch {
@@ -22,9 +24,17 @@ export interface Matcher {
   readonly size: number;
 }
 
+export interface MatcherOptions {
+  /** The filters that one event met cost more than all may together: those that were left count as not true. */
+  onOverrun?: (event: RuleEvent) => void;
+}
+
 /** One per organisation. `rules` by the store's ids. */
-export function createMatcher(rules: Iterable<readonly [id: string, rule: CompiledRule]> = []): Matcher {
-  const matcher = new IndexedMatcher();
+export function createMatcher(
+  rules: Iterable<readonly [id: string, rule: CompiledRule]> = [],
+  options: MatcherOptions = {},
+): Matcher {
+  const matcher = new IndexedMatcher(options);
   for (const [id, rule] of rules) matcher.add(id, rule);
   return matcher;
 }
@@ -67,7 +77,12 @@ class IndexedMatcher implements Matcher {
   /** By type, or by domain with the `*` taken off: `comms.`. */
   readonly #types = new Map<string, Bucket>();
   readonly #domains = new Map<string, Bucket>();
+  readonly #options: MatcherOptions;
   #order = 0;
+
+  constructor(options: MatcherOptions) {
+    this.#options = options;
+  }
 
   get size(): number {
     return this.#rules.size;
@@ -95,6 +110,7 @@ class IndexedMatcher implements Matcher {
     if (this.#domains.size > 0)
       for (let dot = event.type.indexOf("."); dot !== -1; dot = event.type.indexOf(".", dot + 1))
         this.#collect(this.#domains.get(event.type.slice(0, dot + 1)), event, test, found);
+    if (test.overrun) this.#options.onOverrun?.(event);
     if (found.size === 0) return [];
     const entries = [...found.values()];
     if (entries.length > 1) entries.sort((a, b) => a.order - b.order);
@@ -213,6 +229,7 @@ function offer(entry: Entry, test: Test, found: Map<string, Entry>): void {
 class Test {
   readonly #event: RuleEvent;
   readonly #now: Date;
+  readonly #budget: StepBudget = { left: ruleLimits.matchSteps };
   #value: Record<string, unknown> | undefined;
 
   constructor(event: RuleEvent, now: Date) {
@@ -220,10 +237,15 @@ class Test {
     this.#now = now;
   }
 
+  get overrun(): boolean {
+    return this.#budget.left <= 0;
+  }
+
   isTrue(expression: Expression, { id, rule }: Entry): boolean {
+    if (this.overrun) return false;
     this.#value ??= eventValue(this.#event);
     const scope: CelScope = { event: this.#value, now: this.#now, rule: { id, name: rule.name } };
-    const result = expression.evaluate(scope);
+    const result = expression.evaluate(scope, this.#budget);
     return result.ok && result.value === true;
   }
 }

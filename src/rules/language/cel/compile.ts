@@ -12,7 +12,7 @@ import type { Evaluated, EvaluationFailure } from "../types.ts";
 import { type CelEnvironment, dyn, type KnownType } from "./environment.ts";
 import { findEqualities } from "./equalities.ts";
 import type { CelScope, Expression } from "./expression.ts";
-import { CelFailure, Frame, fail } from "./failure.ts";
+import { CelFailure, Frame, fail, type StepBudget } from "./failure.ts";
 import {
   accepts,
   acceptsValue,
@@ -87,8 +87,9 @@ export function compileExpression(source: string, options: CompileExpressionOpti
 }
 
 function evaluator(run: Run, nodes: number, locate: NonNullable<CompileExpressionOptions["locate"]>) {
-  return (scope: CelScope): Evaluated<unknown> => {
-    const frame = new Frame(scope);
+  return (scope: CelScope, budget?: StepBudget): Evaluated<unknown> => {
+    const steps = Math.min(ruleLimits.evaluationSteps, budget?.left ?? Number.POSITIVE_INFINITY);
+    const frame = new Frame(scope, steps);
     try {
       frame.spend(nodes, 0);
       const value = run(frame);
@@ -99,6 +100,8 @@ function evaluator(run: Run, nodes: number, locate: NonNullable<CompileExpressio
           ? error
           : new CelFailure("cost", "The expression cannot be evaluated on this value: it is nested too deeply.", 0);
       return { ok: false, failure: { code: failure.code, message: failure.message, ...locate(failure.offset) } };
+    } finally {
+      if (budget !== undefined) budget.left -= steps - frame.left;
     }
   };
 }

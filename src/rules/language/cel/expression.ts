@@ -1,5 +1,6 @@
 /** A checked CEL expression, ready to be evaluated. compile.ts makes it. */
 import type { Evaluated } from "../types.ts";
+import type { StepBudget } from "./failure.ts";
 import type { CelType } from "./types.ts";
 
 export interface Expression {
@@ -15,8 +16,8 @@ export interface Expression {
   equalities: readonly Equality[];
   /** True when `equalities` say all there is. */
   onlyEqualities: boolean;
-  /** Never throws. Cost is bounded, see limits.ts. */
-  evaluate(scope: CelScope): Evaluated<unknown>;
+  /** Never throws. Cost is bounded, see limits.ts, and by `budget`, from which its steps are taken. */
+  evaluate(scope: CelScope, budget?: StepBudget): Evaluated<unknown>;
 }
 
 /** `event.a.b == "x"` or `event.a.b in ["x", "y"]`. */

@@ -21,6 +21,11 @@ export class CelFailure {
   }
 }
 
+/** Steps that several evaluations share. */
+export interface StepBudget {
+  left: number;
+}
+
 /** State of one evaluation. */
 export class Frame {
   readonly scope: Readonly<Record<string, unknown>>;
@@ -31,6 +36,10 @@ export class Frame {
   constructor(scope: Readonly<Record<string, unknown>>, steps: number = ruleLimits.evaluationSteps) {
     this.scope = scope;
     this.#left = steps;
+  }
+
+  get left(): number {
+    return Math.max(0, this.#left);
   }
 
   spend(steps: number, offset: number): void {

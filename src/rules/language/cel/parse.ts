@@ -11,7 +11,7 @@ export interface SyntaxFault {
 
 export type CelParser = (source: string) => { tree: ASTNode; fault?: never } | { fault: SyntaxFault; tree?: never };
 
-/** One for each document: the library remembers every function name it ever met, and these are an outsider's. */
+/** To be thrown away after some use: the library remembers every function name it ever met, and these are an outsider's. */
 export function createCelParser(): CelParser {
   const environment = new Environment({
     enableOptionalTypes: true,
