@@ -9,12 +9,12 @@ import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertEntityType, type EntityRow, presentEntity, type StoredEntity } from "./entity-record.ts";
-import { compileFilter } from "./filter.ts";
 import { type LinkCall, linkedIdsOf, linkRows, unlinkRows } from "./links.ts";
-import { compileOrder } from "./order.ts";
+import { matchingRows, pageStatement, type QueryOptions } from "./page-statement.ts";
 import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite, WriteHistory } from "./write-batch.ts";
 
 export type { EntityRow } from "./entity-record.ts";
+export type { QueryOptions } from "./page-statement.ts";
 export type { BatchCounts, EntityChange, EntityWrite } from "./write-batch.ts";
 
 export interface EntityItem {
@@ -24,21 +24,6 @@ export interface EntityItem {
   /** Its id there: (source, externalId) names one row for ever, which makes a repeated upsert harmless. */
   externalId?: string;
   [field: string]: unknown;
-}
-
-export interface QueryOptions {
-  /** 1–200. @default 50 */
-  limit?: number | undefined;
-  /** Rows to leave out, to 100,000; `cursor` is better where rows come and go. @default 0 */
-  offset?: number | undefined;
-  /** `nextCursor` of a page of the same order. */
-  cursor?: string | undefined;
-  /** A field, with dots for inner ones; a leading `-` sorts downwards. @default "-createdAt" */
-  orderBy?: string | undefined;
-  /** Whether the page tells how many rows match. @default false */
-  count?: boolean | undefined;
-  /** @default false */
-  includeDeleted?: boolean | undefined;
 }
 
 export interface EntityPage {
@@ -121,17 +106,11 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     filter: object,
     options: QueryOptions = {},
   ): Promise<EntityPage> {
-    const { limit = 50, offset = 0, cursor, orderBy = "-createdAt", count = false, includeDeleted = false } = options;
-    const rows = matching({ organization, type, filter, includeDeleted });
-    const order = compileOrder(type, orderBy);
-    const size = Math.min(Math.max(limit, 1), 200);
-    const after = cursor === undefined ? sql`` : sql`and ${order.after(cursor)}`;
-    const found = await sql<StoredEntity & { key: string }>`select e.*, ${order.key} as key ${rows} ${after}
-      order by ${order.by} ${order.direction}, e.id ${order.direction}
-      limit ${size + 1} offset ${Math.min(Math.max(offset, 0), 100_000)}`.execute(store.db);
+    const { statement, rows, order, size } = pageStatement(organization, type, filter, options);
+    const found = await statement.execute(store.db);
     const here = found.rows.slice(0, size);
     const last = here.at(-1);
-    const total = count ? await countTo(rows, maxPageCount) : undefined;
+    const total = options.count ? await countTo(rows, maxPageCount) : undefined;
     return {
       items: await present(organization, type, here),
       nextCursor: last && found.rows.length > size ? order.cursorAt(last) : null,
@@ -153,8 +132,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
   return {
     page,
     query: async (...args) => (await page(...args)).items,
-    count: async (organization, type, filter) =>
-      countTo(matching({ organization, type, filter, includeDeleted: false }), maxCount),
+    count: async (organization, type, filter) => countTo(matchingRows({ organization, type, filter }), maxCount),
     async getById(organization, type, id) {
       assertEntityType(type);
       const found =
@@ -229,20 +207,6 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
       return counts;
     },
   };
-}
-
-interface Matching {
-  organization: OrganizationId;
-  type: string;
-  filter: object;
-  includeDeleted: boolean;
-}
-
-/** `from … where …`. The type is a part of the statement, once it is checked: only then are the indexes of one type used. */
-function matching({ organization, type, filter, includeDeleted }: Matching): RawBuilder<unknown> {
-  assertEntityType(type);
-  const here = includeDeleted ? sql`` : sql`and e.deleted_at is null`;
-  return sql`from entities e where e.organization_id = ${organization} and e.type = ${sql.lit(type)} ${here} and ${compileFilter(type, filter)}`;
 }
 
 function changeOf(type: string, item: EntityItem): EntityChange {
