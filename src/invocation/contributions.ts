@@ -53,9 +53,17 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
     case "connector":
       return declared([kind, name], name === "handleIncomingEvent" || name === incomingChanges || name === syncBatches);
     case "condition":
-      return declared(["conditions", name, "evaluate"], true);
-    case "action":
-      return declared(["actions", name, "execute"], false);
+    case "action": {
+      const plural = `${kind}s` as const;
+      const entry = manifest.contributes?.[plural]?.find((candidate) => candidate.id === name);
+      return {
+        handler: [plural, name, kind === "condition" ? "evaluate" : "execute"],
+        ...(entry?.parameters ? { parameters: entry.parameters as Record<string, unknown> } : {}),
+        permissions: entry?.permissions ?? [],
+        // A condition only looks, so it may always be asked again.
+        idempotent: kind === "condition" || (entry?.idempotent ?? false),
+      };
+    }
     case "variable":
       if (manifest.contributes?.variables?.some((candidate) => candidate.name === name))
         return declared(["variables", name, "list"], true);

@@ -1,5 +1,6 @@
 /** What of a run's values is shown: cut to a size that a record can bear, and without what looks like a credential. Pure. */
 import { isObject } from "../base/json.ts";
+import { BackplaneError } from "../errors/error.ts";
 
 export interface ClipLimits {
   /** Characters of one text. */
@@ -63,9 +64,11 @@ export function jsonLength(value: unknown): number | undefined {
   }
 }
 
-/** `{code, message}` of anything thrown, with both cut. */
+/** `{code, message}` of anything thrown, with both cut; a message that counts on faults beside it has them in it. */
 export function shownError(error: unknown): { code: string; message: string } {
   const code = isObject(error) && typeof error["code"] === "string" ? error["code"] : "internal";
   const message = error instanceof Error ? error.message : isObject(error) ? String(error["message"]) : String(error);
-  return { code: code.slice(0, 100), message: message.slice(0, 2_000).toWellFormed() };
+  const faults = error instanceof BackplaneError ? (error.errors ?? []) : [];
+  const told = faults.length === 0 ? message : `${message} ${faults.map((f) => `${f.path}: ${f.message}`).join("; ")}`;
+  return { code: code.slice(0, 100), message: told.slice(0, 2_000).toWellFormed() };
 }
