@@ -41,6 +41,13 @@ function fitbit(): VendorMock {
     accepts: ({ bearer }) => bearer === "tok-1",
     // Written by others, from examples: answers hold more than it knows.
     unknownFields: "in answers",
+    // Fitbit's times of day have no offset.
+    looseFormats: ["date-time"],
+    patch(document) {
+      // A day with a period looks like a range of two days in an address; only ranges are asked for.
+      const paths = document["paths"] as Record<string, unknown>;
+      for (const path of Object.keys(paths)) if (path.endsWith("/{date}/{period}.json")) delete paths[path];
+    },
   });
   const once = (answer: Record<string, unknown>) => ({
     ...answer,

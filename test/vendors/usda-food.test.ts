@@ -65,7 +65,7 @@ describeVendor("USDA FoodData Central", [file, searchSample, detailSample], () =
       ],
       ["CHEDDAR CHEESE", "GRAFTON VILLAGE", "Cheese", 28, "1 ONZ"],
     );
-    const { proteinG, fatG } = cheese?.["nutrients"] as Record<string, number>;
+    const { proteinG, fatG } = (cheese?.["nutrients"] ?? {}) as Record<string, number>;
     assert.deepEqual([proteinG, fatG], [21.4, 28.6]);
     mock.assertClean();
   });
