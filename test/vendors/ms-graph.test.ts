@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestCallError, TestedPlugin, TestPluginOptions } from "../../plugin-api/src/testing.ts";
+import { packPlugin } from "../../src/packages/pack.ts";
+import { startTestHub, until } from "../kit/start-test-hub.ts";
 import {
   createVendorMock,
   describeVendor,
@@ -9,6 +11,7 @@ import {
   paged,
   rawReply,
   reply,
+  serveVendors,
   throttled,
   type VendorMock,
 } from "../kit/vendor-mock.ts";
@@ -517,4 +520,124 @@ describeVendor("com.microsoft.graph and Graph's description", [file, `${samples}
     mock.assertClean();
     assert.equal((await graphPlugin.rows("messages")).length, 1);
   });
+
+  test("in a hub: subscribed with the handshake, synced through a token that expires between pages, told of new mail", async () => {
+    const pages = delta("messages", [mail(1), mail(2), mail(3)]);
+    const mock = graph().on("get_me_mailFolders_mailFolder_id_messages_delta", pages);
+    const tokens = createVendorMock({ file: tokenEndpoint }).on("token", ({ body }) => {
+      assert.equal((body as Record<string, string>)["refresh_token"], "refresh-1");
+      return { token_type: "Bearer", access_token: "tok-2", refresh_token: "refresh-2", expires_in: 3600 };
+    });
+    await using served = await serveVendors(mock, tokens);
+    await using hub = await startTestHub({ egressOverride: served.egressOverride });
+    const states: Record<string, { id: string; clientState: string }> = {};
+    mock.on("post_subscriptions", async ({ body, count }) => {
+      const { resource, notificationUrl, clientState, ...rest } = body as Record<string, string>;
+      const question = await fetch(`${notificationUrl}?validationToken=are%20you%20there%3F`, {
+        method: "POST",
+        headers: { "content-type": "text/plain" },
+      });
+      if (question.status !== 200 || (await question.text()) !== "are you there?")
+        return reply(400, error("ValidationError"));
+      assert.match(question.headers.get("content-type")!, /^text\/plain/);
+      states[resource!] = { id: `sub-${count}`, clientState: clientState! };
+      return { ...rest, id: `sub-${count}`, resource, notificationUrl };
+    });
+
+    const { adminKey: token, id: org } = await hub.organization("acme");
+    const { tgz } = await packPlugin(`${import.meta.dirname}/../../plugins/connectors/ms-graph`);
+    const published = await hub.request("POST", "/api/packages", {
+      token,
+      body: tgz,
+      headers: { "content-type": "application/gzip" },
+    });
+    assert.equal(published.status, 201, published.text);
+    const id = "com.microsoft.graph";
+    const installed = await hub.request("POST", "/api/plugins", { token, body: { id, grants: "all", config } });
+    assert.equal(installed.status, 201, installed.text);
+    const installation = await hub.hub.installations.get(org as never, id as never);
+    await hub.hub.connections.adopt({ organization: org as never, actor: "test" }, installation, "accessToken", {
+      accessToken: "tok-1",
+      refreshToken: "refresh-1",
+      expiresIn: 3600,
+    });
+    // The first page is answered; from then on Graph knows only the next token.
+    mock.accepts = ({ bearer }, { operation, count }) =>
+      bearer === "tok-2" || !operation.includes("mailFolders") || count === 0;
+    assert.equal((await hub.request("POST", `/api/plugins/${id}/activate`, { token })).status, 200);
+
+    await hub.request("POST", `/api/connectors/${id}/sync`, { token });
+    const messages = async (): Promise<Record<string, unknown>[]> =>
+      (await hub.request("GET", "/api/entities/messages", { token })).body.entities;
+    await until(async () => (await messages()).length === 3, 30_000);
+    await until(() => Object.keys(states).length === 3, 30_000);
+    assert.equal(tokens.calls.length, 1);
+
+    mock.accepts = ({ bearer }) => bearer === "tok-2";
+    mock.on("get_me_messages_message_id", () => mail(4));
+    const { id: subscriptionId, clientState } = states["me/mailFolders('inbox')/messages"]!;
+    const notification = {
+      subscriptionId,
+      clientState,
+      changeType: "created",
+      resource: "me/messages/mail-4",
+      resourceData: { id: "mail-4" },
+    };
+    assert.deepEqual(
+      mock.check("#/components/schemas/microsoft.graph.changeNotification", {
+        ...notification,
+        subscriptionId: crypto.randomUUID(),
+        resourceData: { "@odata.type": "#microsoft.graph.message" },
+      }),
+      [],
+    );
+    const answer = await hub.request("POST", `/webhooks/${org}/${id}`, {
+      token: null,
+      body: { value: [notification] },
+    });
+    assert.equal(answer.status, 202, answer.text);
+    const stored = await until(
+      async () => (await messages()).find(({ externalId }) => externalId === "mail-4"),
+      30_000,
+    );
+    const events = await until(async () => {
+      const { events: items } = (await hub.request("GET", "/api/events?type=comms.MessageReceived", { token })).body;
+      return items?.length > 0 && (items as { data: Record<string, unknown> }[]);
+    }, 30_000);
+    assert.equal(events[0]!.data["messageId"], stored["id"]);
+    mock.assertClean();
+    tokens.assertClean();
+  });
 });
+
+/** https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow#refresh-the-access-token */
+const tokenEndpoint: Json = {
+  openapi: "3.0.3",
+  servers: [{ url: "https://login.microsoftonline.com" }],
+  paths: {
+    "/{tenant}/oauth2/v2.0/token": {
+      post: {
+        operationId: "token",
+        parameters: [{ name: "tenant", in: "path", required: true, schema: { type: "string" } }],
+        requestBody: {
+          required: true,
+          content: {
+            "application/x-www-form-urlencoded": {
+              schema: {
+                type: "object",
+                required: ["client_id", "grant_type", "refresh_token"],
+                properties: {
+                  client_id: { type: "string" },
+                  grant_type: { type: "string", enum: ["refresh_token"] },
+                  refresh_token: { type: "string" },
+                  scope: { type: "string" },
+                },
+              },
+            },
+          },
+        },
+        responses: { 200: { description: "", content: { "application/json": { schema: { type: "object" } } } } },
+      },
+    },
+  },
+};
