@@ -131,6 +131,21 @@ export const goals = {
     "ms",
   ),
   "webhook-postgres": goal("webhooks", "the same: PostgreSQL", "show", "ms"),
+  "sync-pglite": goal(
+    "sync",
+    "entities a sandboxed connector's sync commits per second, against a bare `INSERT … ON CONFLICT` loop: PGlite",
+    "≥ 0.6×",
+    "×",
+    { atLeast: 0.6 },
+  ),
+  "sync-postgres": goal("sync", "the same: PostgreSQL", "≥ 0.6×", "×", { atLeast: 0.6 }),
+  "sync-memory": goal(
+    "sync",
+    "memory of hub and runners late in a sync of 1,000,000 items, against after 10,000",
+    "≤ 1.2×",
+    "×",
+    { atMost: 1.2 },
+  ),
   "ability-data": goal("abilities", "`data.getById` from a plugin against the same call made by the hub", "show", "×"),
   "ability-http": goal(
     "abilities",
