@@ -54,7 +54,9 @@ export function uncoveredUses({ manifest, code }: Scanned): string[] {
       ? hostsIn(code).map((host) => `network:outbound:${host}`)
       : []),
     ...[...code.matchAll(/emitEvent\(\s*"([^"]+)"/g)].map((match) => `event:publish:${match[1]}`),
-    ...[...code.matchAll(/data\.(?:query|page|count|getById)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:read:${match[1]}`),
+    ...[...code.matchAll(/data\.(?:query|page|count|getById)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map(
+      (match) => `data:read:${match[1]}`,
+    ),
     ...[...code.matchAll(/data\.(?:upsert|delete)(?:<[^(]*>)?\(\s*"(\w+)"/g)].map((match) => `data:write:${match[1]}`),
     ...[...code.matchAll(/plugins\.call(?:<[^(]*>)?\(\s*"([^"]+)"/g)].map((match) => `plugin:call:${match[1]}`),
     ...(/storage\.(get|list)\(/.test(code) ? ["storage:read"] : []),
