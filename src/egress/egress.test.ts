@@ -538,3 +538,24 @@ test("the override takes only loopback origins; all else is invalid_settings", (
       text,
     );
 });
+
+test("answers that are gathered slowly fill the hub's memory up to its bound; a small one of another partition still comes", async () => {
+  await using server = await startServer((req, res) => {
+    if (req.url === "/small") return void res.end("x".repeat(1_000));
+    res.write("x".repeat(60_000));
+    // The rest never comes.
+  });
+  await using egress = overridden(server.origin, { maxHeldBytes: 100_000 });
+  const stop = new AbortController();
+  const slow = [0, 1, 2].map(() =>
+    egress.fetch(request("https://api.vendor.com/slow", { partition: "greedy", signal: stop.signal })).catch((e) => e),
+  );
+  const refused = await Promise.race(slow);
+  assert.equal((refused as BackplaneError).code, "egress_failed");
+  assert.match((refused as BackplaneError).message, /holds as much of answers as it can/);
+  const small = await egress.fetch(request("https://api.vendor.com/small", { partition: "modest" }));
+  assert.equal(small.body.byteLength, 1_000);
+  stop.abort();
+  await Promise.all(slow);
+  assert.equal((await egress.fetch(request("https://api.vendor.com/small", { partition: "greedy" }))).status, 200);
+});

@@ -8,6 +8,7 @@ import { matchesAnyHost } from "../base/host-pattern.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { assertOutsideTransaction } from "../store/transaction-scope.ts";
 import { isPublicAddress } from "./address-policy.ts";
+import { AnswerMemory, type Held } from "./answer-memory.ts";
 import { ConnectFailure, Connections, type Destination } from "./connections.ts";
 import { failureOf } from "./failure.ts";
 import { cleanRequestHeaders, cleanResponseHeaders, type HeaderList, headerOf } from "./headers.ts";
@@ -75,6 +76,8 @@ export interface EgressOptions {
   userAgent?: string;
   maxPools?: number;
   connectionsPerPool?: number;
+  /** Bytes of answers held at once, over all partitions. @default 256 MiB */
+  maxHeldBytes?: number;
   /** Tests only: lets local servers stand for public ones. */
   testing?: { isAllowedAddress?: (address: string) => boolean; port?: number; ca?: string };
 }
@@ -98,6 +101,12 @@ export interface Egress {
   close(): Promise<void>;
 }
 
+/** What holds for one exchange, redirects included. */
+interface Bounds {
+  signal: AbortSignal;
+  held: Held;
+}
+
 const MAX_ADDRESSES = 3;
 const MEBIBYTE = 1_048_576;
 
@@ -110,6 +119,8 @@ export function createEgress(options: EgressOptions = {}): Egress {
     ...(options.connectionsPerPool === undefined ? {} : { connectionsPerPool: options.connectionsPerPool }),
     ...(options.testing?.ca === undefined ? {} : { ca: options.testing.ca }),
   });
+
+  const memory = new AnswerMemory(options.maxHeldBytes ?? 256 * MEBIBYTE);
 
   return { fetch, overridden: [...override.keys()], close: () => connections.close() };
 
@@ -132,8 +143,9 @@ export function createEgress(options: EgressOptions = {}): Egress {
       responseBytes: 0,
     };
     const started = performance.now();
+    using held = memory.open(request.partition ?? "");
     try {
-      const response = await follow(request, deadline.signal, exchange);
+      const response = await follow(request, { signal: deadline.signal, held }, exchange);
       exchange.outcome = response.status;
       exchange.responseBytes = response.body.byteLength;
       return response;
@@ -157,7 +169,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
 
   async function follow(
     request: EgressRequest,
-    signal: AbortSignal,
+    { signal, held }: Bounds,
     exchange: EgressExchange,
   ): Promise<EgressResponse> {
     const mode = request.redirect ?? "follow";
@@ -169,7 +181,13 @@ export function createEgress(options: EgressOptions = {}): Egress {
       exchange.hops += 1;
       hop = { ...hop, url: target.url.href, host: target.host, headers: cleanRequestHeaders(target.host, hop.headers) };
       const filled = request.onHop ? await unlessAborted(Promise.resolve(request.onHop(hop)), signal) : hop;
-      const answer = await send(request, target, sameTarget(target, filled, request.maxRequestBytes), signal, exchange);
+      const answer = await send(
+        request,
+        target,
+        sameTarget(target, filled, request.maxRequestBytes),
+        { signal, held },
+        exchange,
+      );
       const seen: EgressResponse = { ...answer, url: hop.url, redirected: hop.index > 0 };
       const response = request.onAnswer ? await request.onAnswer(seen) : seen;
       const location = isRedirect(response.status) ? headerOf(response.headers, "location") : undefined;
@@ -196,9 +214,10 @@ export function createEgress(options: EgressOptions = {}): Egress {
     request: EgressRequest,
     target: Target,
     hop: EgressHop,
-    signal: AbortSignal,
+    bounds: Bounds,
     exchange: EgressExchange,
   ): Promise<EgressResponse> {
+    const { signal } = bounds;
     const candidates = await unlessAborted(destinationsOf(target, request.partition ?? ""), signal);
     exchange.requestBytes += hop.body?.byteLength ?? 0;
     let failure: unknown;
@@ -206,7 +225,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
       signal.throwIfAborted();
       using lease = connections.lease(destination);
       try {
-        return await sendTo(lease.pool, request, hop, signal);
+        return await sendTo(lease.pool, request, hop, bounds);
       } catch (error) {
         if (!(error instanceof ConnectFailure)) throw error;
         failure = error;
@@ -219,7 +238,7 @@ export function createEgress(options: EgressOptions = {}): Egress {
     pool: Dispatcher,
     request: EgressRequest,
     hop: EgressHop,
-    signal: AbortSignal,
+    { signal, held }: Bounds,
   ): Promise<EgressResponse> {
     const url = new URL(hop.url);
     const answer = await pool.request({
@@ -249,7 +268,8 @@ export function createEgress(options: EgressOptions = {}): Egress {
       answer.body.destroy();
       throw tooLarge(hop.host, maxBytes);
     }
-    const body = await readBody(answer.body, { host: hop.host, encoding, maxBytes, signal });
+    const hold = (bytes: number): void => held.add(hop.host, bytes);
+    const body = await readBody(answer.body, { host: hop.host, encoding, maxBytes, signal, hold });
     return { ...base, headers: without(raw, "content-length", "content-encoding"), body };
   }
 

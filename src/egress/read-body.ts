@@ -9,6 +9,8 @@ export interface ReadBodyOptions {
   encoding: string;
   maxBytes: number;
   signal: AbortSignal;
+  /** Told of every chunk before it is kept; may refuse it. */
+  hold?(bytes: number): void;
 }
 
 /** What the hub asks for, and all it decodes. */
@@ -68,13 +70,14 @@ export async function readBody(body: Readable, options: ReadBodyOptions): Promis
   }
 }
 
-async function collect(stream: Readable, { host, maxBytes }: ReadBodyOptions): Promise<Uint8Array> {
+async function collect(stream: Readable, { host, maxBytes, hold }: ReadBodyOptions): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     size += chunk.length;
     // Leaving the loop destroys the stream and with it the connection.
     if (size > maxBytes) throw tooLarge(host, maxBytes);
+    hold?.(chunk.length);
     chunks.push(chunk);
   }
   const bytes = Buffer.concat(chunks);
