@@ -58,6 +58,8 @@ export type AuthorErrorCode = (typeof authorErrorCodes)[number];
 export interface AbilityError extends Error {
   readonly name: "AbilityError";
   readonly code: AuthorErrorCode;
+  /** Whole seconds until it may go better: of `connection_unavailable` and `rate_limited`. */
+  readonly retryAfter?: number;
 }
 
 /** What `ctx.http.get` and `ctx.http.post` reject with when the answer's status is not 2xx. */

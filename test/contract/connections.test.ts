@@ -221,6 +221,7 @@ test("a refresh that fails for the moment keeps the grant and is tried again aft
   service.failing = { status: 500, body: "oops" };
   const failed = (await call("get", { url: "https://api.vendor.com/me", as: "account" })).body.result;
   assert.equal(failed.code, "connection_unavailable");
+  assert.ok(failed.retryAfter >= 1);
   const state = await view();
   assert.equal(state.status, "connected");
   assert.match(state.lastError.message, /status 500/);

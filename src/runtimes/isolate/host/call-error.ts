@@ -109,11 +109,12 @@ export function errorForGuest(error: unknown): string {
   if (!(error instanceof BackplaneError)) {
     return JSON.stringify({ name: "Error", message: "Something went wrong in the hub.", code: "internal" });
   }
-  const guest = error.details["guest"];
+  const { guest, retryAfter } = error.details;
   return JSON.stringify({
     ...(typeof guest === "object" && guest !== null ? guest : {}),
     name: "BackplaneError",
     message: error.message,
     code: error.code,
+    ...(typeof retryAfter === "number" ? { retryAfter } : {}),
   });
 }
