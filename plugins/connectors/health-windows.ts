@@ -51,9 +51,14 @@ export async function* syncWindows({
     const isBehind = now - upTo > lateDays * day;
     for (const window of windows(Math.max(start, upTo - lateDays * day), now, windowDays(kind))) {
       let held: RawItem | undefined;
-      for await (const item of read(kind, window)) {
+      try {
+        for await (const item of read(kind, window)) {
+          if (held) yield held;
+          held = item;
+        }
+      } catch (error) {
         if (held) yield held;
-        held = item;
+        throw error;
       }
       const isNews = isBehind && Date.parse(window.to) > upTo;
       if (held) yield isNews ? { ...held, cursor: { upTo: window.to } satisfies Cursor } : held;

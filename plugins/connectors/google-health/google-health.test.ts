@@ -132,6 +132,17 @@ describe("sync", () => {
     await assert.rejects(plugin.sync(), { message: /400/ });
   });
 
+  test("a token that expires in the middle of the pages ends the run, and what was read stays", async () => {
+    let refusals = 5;
+    const expired: HttpAnswer = { status: 401, body: { error: { code: 401, status: "UNAUTHENTICATED" } } };
+    const fail = (request: RecordedRequest): HttpAnswer | undefined =>
+      parameter(request, "pageToken") === "8" && refusals-- > 0 ? expired : undefined;
+    await using plugin = await testPlugin({ config: weights, connections, http: [scale(20, 4, fail)] });
+    const sync = syncer(plugin);
+    await assert.rejects(sync());
+    assert.equal((await plugin.rows("health_samples")).length, 8);
+  });
+
   test("a filter that Google refuses on the first page is an error, not a loop", async () => {
     await using plugin = await testPlugin({
       config: weights,
