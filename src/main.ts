@@ -369,6 +369,16 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     publicUrl: () => publicUrl,
   });
   opened.use(connectors);
+  opened.use(
+    connections.onChange(({ organization, plugin }) => {
+      if (stopping.signal.aborted) return;
+      void (async () => {
+        const installation = await installations.find(organization, plugin);
+        if (installation && connections.readiness(installation) === undefined)
+          await connectors.wake(organization, plugin);
+      })().catch((error: unknown) => log.error({ err: error, plugin }, "a connector could not be woken"));
+    }),
+  );
   const webhooks = createWebhooks({
     ...{ store, installations, invoker, deliveries },
     publicUrl: () => publicUrl,

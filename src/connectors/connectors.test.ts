@@ -554,3 +554,23 @@ test("an action runs once for each idempotency key, with the same id when it is 
     first.executionId,
   );
 });
+
+test("a sync that failed for want of a connection runs again once there is one", async () => {
+  const connector = calls([vendorError({ code: "connection_required" })], [item("1")], [item("2")]);
+  const organization = await install(connector, { connector: { schedule: "every 1h" } });
+  assert.equal((await syncs(organization)).error?.code, "connection_required");
+  const plan = (next_at: Date) =>
+    store.db.updateTable("connector_states").set({ next_at }).where("organization_id", "=", organization).execute();
+  await plan(new Date(Date.now() + 3_600_000));
+  await engine.connectors.wake(organization, plugin);
+  await engine.tick();
+  const { runs } = await engine.connectors.runs(organization, plugin, { limit: 1 });
+  assert.deepEqual([runs[0]?.trigger, (await ended(organization, runs[0]!.id)).status], ["schedule", "succeeded"]);
+  await engine.connectors.wake(organization, plugin);
+  await engine.tick();
+  assert.equal(
+    (await engine.connectors.runs(organization, plugin, { limit: 10 })).runs.length,
+    2,
+    "nothing failed since",
+  );
+});

@@ -5,6 +5,7 @@
 import { type Selectable, sql } from "kysely";
 import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
+import { nextTurn, parseSchedule } from "../base/schedule.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import type { Delivery } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
@@ -38,7 +39,6 @@ import {
   toRun,
   writeRun,
 } from "./run-records.ts";
-import { nextTurn, parseSchedule } from "./schedule.ts";
 import { registerSyncRuns, type SyncRunsOptions, syncEvent } from "./sync-runs.ts";
 
 export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" | "backoff" | "itemsPerCall"> {
@@ -134,7 +134,7 @@ export interface Connectors extends AsyncDisposable {
   execute: Actions["execute"];
   /** The handler of an accepted webhook item, when it is a connector's. */
   receive(installation: Installation): ((delivery: Delivery) => Promise<void>) | undefined;
-  /** The next look registers listeners and syncs: settings or connections of the plugin have changed. */
+  /** Connections of the plugin have changed: what failed for want of one is tried again at the next look. */
   wake(organization: OrganizationId, plugin: PluginId): Promise<void>;
 }
 
@@ -558,20 +558,15 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
     execute: actions.execute,
     receive: (installation) => (takesIncoming(installation.manifest) ? receive : undefined),
     async wake(organization, plugin) {
-      const installation = await installations.find(organization, plugin);
-      if (!installation || installation.manifest.contributes?.connector === undefined) return;
-      await store.db
-        .updateTable("connector_states")
-        .set({
-          ...(effective(installation, await stateRow(organization, plugin), "sync") === null
-            ? {}
-            : { next_at: new Date() }),
-          ...(hasRealtime(installation) ? { realtime_at: new Date() } : {}),
-          updated_at: new Date(),
-        })
-        .where("organization_id", "=", organization)
-        .where("plugin_id", "=", plugin)
-        .execute();
+      // Only what failed for want of a connection: a token that is renewed each hour is no reason to sync.
+      await sql`update connector_states s set next_at = case when s.next_at is null then null else now() end
+        from (select status, error from connector_runs where organization_id = ${organization} and plugin_id = ${plugin} order by id desc limit 1) r
+        where s.organization_id = ${organization} and s.plugin_id = ${plugin}
+        and r.status = 'failed' and starts_with(r.error ->> 'code', 'connection_')`.execute(store.db);
+      await sql`update connector_states set realtime_at = now()
+        where organization_id = ${organization} and plugin_id = ${plugin} and starts_with(realtime -> 'error' ->> 'code', 'connection_')`.execute(
+        store.db,
+      );
     },
     async [Symbol.asyncDispose]() {
       changes[Symbol.dispose]();

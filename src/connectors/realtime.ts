@@ -11,6 +11,7 @@ import type { Installation, Installations } from "../installations/installations
 import type { Invoker } from "../invocation/invoker.ts";
 import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
+import { faultOfRun } from "./failure.ts";
 
 export interface RealtimeState {
   /** `unsupported`: the manifest says `realtime`, and there is no handler. */
@@ -102,7 +103,7 @@ export function createRealtime({
           ...{ state: unsupported ? "unsupported" : "failing", webhookUrl, attempts },
           ...(expiresAt === undefined ? {} : { expiresAt }),
           ...(registeredAt === undefined ? {} : { registeredAt }),
-          error: { code: known.code, message: known.message.slice(0, 2000) },
+          error: faultOfRun(known),
         },
         unsupported ? null : now() + waitMs(known, attempts),
       );

@@ -4,6 +4,7 @@
  */
 import semver from "semver";
 import { isObject } from "../base/json.ts";
+import { parseSchedule } from "../base/schedule.ts";
 import { assuranceFaults } from "./assurances.ts";
 import { compilePluginSchema, pluginSchemaFaults } from "./compile-schema.ts";
 import { connectionFaults } from "./connections.ts";
@@ -25,9 +26,22 @@ export function crossFaults(raw: Raw): Fault[] {
     ...dependencies(raw),
     ...schemas(raw),
     ...connectionFaults(raw),
+    ...schedules(raw),
     ...defaults(raw),
     ...assuranceFaults(raw),
   ];
+}
+
+function schedules(raw: Raw): Fault[] {
+  const connector = contributes(raw)["connector"];
+  if (!isObject(connector)) return [];
+  return ["schedule", "fullSchedule"].flatMap((field) => {
+    const text = connector[field];
+    const schedule = typeof text === "string" ? parseSchedule(text) : undefined;
+    return typeof schedule === "string"
+      ? [{ path: ["contributes", "connector", field], message: `The schedule is refused: ${schedule}.` }]
+      : [];
+  });
 }
 
 function permissionLists(raw: Raw): Fault[] {

@@ -17,6 +17,7 @@ const looks: ReadonlySet<string> = new Set([
   "crypto.timingSafeEqual",
   "crypto.subtle",
   "http.abort",
+  "http.abort",
   "log.write",
   "progress.report",
 ]);
