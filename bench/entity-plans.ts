@@ -1,5 +1,5 @@
 /**
- * Measures the query shapes of docs/data-model.md on many rows and prints them as a table: `node bench/entity-plans.ts [rows]`.
+ * Measures the query shapes of docs/data-model.md on many rows and prints them as a table: `node bench/entity-plans.ts [rows] [--plans]`.
  * On PostgreSQL at TEST_DATABASE_URL, else on the embedded database. Loading a million rows takes a few minutes.
  */
 import { sql } from "kysely";
@@ -32,5 +32,5 @@ for (const { name, type, filter, options } of queryShapes) {
   ];
   const index = used.map(([, found]) => `\`${found}\``).join(", ") || "none";
   console.log(`| ${name} | ${index} | ${median(ms).toFixed(1)} |`);
-  if (process.env["PLANS"]) console.log(text);
+  if (process.argv.includes("--plans")) console.log(text);
 }

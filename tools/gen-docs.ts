@@ -1,9 +1,12 @@
 /**
- * Writes the parts of the docs that are tables of the code: the import table in ARCHITECTURE.md and docs/errors/README.md.
+ * Writes the parts of the docs that are tables of the code: the import table in ARCHITECTURE.md,
+ * docs/errors/README.md and the types in docs/data-model.md.
  * `--check` writes nothing and ends with 1 when a file is stale; a test runs that.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { entitySchemas } from "../plugin-api/src/model/entity-types.ts";
+import type { FieldSchema } from "../src/entities/check-entity.ts";
 import { type ErrorRow, errorTable } from "../src/errors/table.ts";
 import { floors } from "../test/architecture/floors.ts";
 
@@ -13,6 +16,7 @@ export function generatedDocs(): { file: string; text: string }[] {
   return [
     { file: "ARCHITECTURE.md", text: withFloors(readFileSync(join(root, "ARCHITECTURE.md"), "utf8")) },
     { file: "docs/errors/README.md", text: errorPage() },
+    { file: "docs/data-model.md", text: withTypes(readFileSync(join(root, "docs/data-model.md"), "utf8")) },
   ];
 }
 
@@ -25,6 +29,29 @@ function withFloors(text: string): string {
     );
   const table = ["| floor | folder | is | may also import |", "| --- | --- | --- | --- |", ...rows].join("\n");
   return text.replace(/<!-- floors -->[\s\S]*<!-- \/floors -->/, () => `<!-- floors -->\n${table}\n<!-- /floors -->`);
+}
+
+function withTypes(text: string): string {
+  const parts = Object.entries(entitySchemas).map(([type, { description, properties }]) => {
+    const rows = Object.entries(properties as Record<string, FieldSchema & { description: string }>)
+      .filter(([field]) => field !== "tags")
+      .map(([field, schema]) => `| \`${field}\` | ${kindOf(schema)} | ${schema.description} |`);
+    return [`### ${type}`, "", description, "", "| field | holds | is |", "| --- | --- | --- |", ...rows].join("\n");
+  });
+  return text.replace(
+    /<!-- types -->[\s\S]*<!-- \/types -->/,
+    () => `<!-- types -->\n${parts.join("\n\n")}\n<!-- /types -->`,
+  );
+}
+
+function kindOf({ type, format, enum: values, items, properties }: FieldSchema): string {
+  if (values) return values.map((value) => `\`${value}\``).join(", ");
+  if (format !== undefined) return format === "date" ? "day" : "time";
+  if (typeof type === "object") return type.join(" or ");
+  if (type === "array")
+    return items?.properties ? `list of {${Object.keys(items.properties).join(", ")}}` : "list of texts";
+  if (type === "object") return properties ? `{${Object.keys(properties).join(", ")}}` : "object";
+  return type === "string" ? "text" : (type ?? "any");
 }
 
 const recoveries: Record<ErrorRow["recovery"], string> = {

@@ -81,9 +81,16 @@ const readable = [
   "/api/executions",
   "/api/events",
   "/api/consumers",
+  "/api/entities",
+  "/api/entities/marks",
   "/api/dead-letters",
+  "/api/messages",
   "/api/packages",
   "/api/audit",
+  "/api/rules",
+  "/api/rules/operators",
+  "/api/rules/replays",
+  "/api/rules/runs",
 ];
 
 test("whatever two tenants do with equal names, each reads only its own", async () => {

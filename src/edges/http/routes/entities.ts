@@ -54,6 +54,8 @@ export function entityRoutes({ entities }: HttpServices): RouteSpec[] {
       summary: "Types of entity, with how many rows there are and the schema of those the model has",
       tag: "entities",
       access: { role: "viewer" },
+      // All at once, whatever the limit: there are few.
+      query: z.strictObject(page),
       success: {
         status: 200,
         schema: z.object({
