@@ -164,6 +164,17 @@ export const goals = {
   "rules-peer": goal("rules", "the same with 10,000 rules, against json-rules-engine", "≥ 10× faster", "× faster", {
     atLeast: 10,
   }),
+  replay: goal(
+    "replay",
+    "100,000 stored events through one draft rule, one in ten asked of a condition in its isolate",
+    "≤ 60 s",
+    "s",
+    { atMost: 60 },
+  ),
+  "replay-asked": goal("replay", "the same, every event asked of the condition in its isolate", "≤ 60 s", "s", {
+    atMost: 60,
+  }),
+  "replay-live": goal("replay", "events per second of that replay, against the rule run live", "show", "×"),
 } as const satisfies Record<string, Goal>;
 
 export type GoalId = keyof typeof goals;

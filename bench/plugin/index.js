@@ -27,4 +27,10 @@ export default definePlugin({
   subscriptions: {
     async "order.*"() {},
   },
+  conditions: {
+    "bench.over": { evaluate: ({ amount, limit }) => amount > limit },
+  },
+  actions: {
+    "bench.nod": { execute() {} },
+  },
 });

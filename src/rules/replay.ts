@@ -86,7 +86,7 @@ export interface ReplayRun {
 
 const batchSize = 1_000;
 /** Events whose conditions are asked at once: as many calls as a plugin may run at once leave room for live ones. */
-const askedAtOnce = 16;
+const askedAtOnce = 24;
 const mostRemembered = 20_000;
 const longestRememberedKey = 16 * 1024;
 /** Kept of each kind of decision. */
@@ -119,15 +119,18 @@ export async function replayRule(run: ReplayRun): Promise<ReplayTotals & { trunc
   let position = range.first - 1;
   let truncated = false;
   let slice = performance.now();
+  const read = (after: number): ReturnType<typeof readBatch> => {
+    const batch = readBatch(store, organization, { ...range, from, to, patterns, type: run.type, after });
+    // Awaited a batch later, or not at all.
+    batch.catch(() => {});
+    return batch;
+  };
+  let next = read(position);
   while (!signal.aborted) {
-    const rows = await readBatch(store, organization, {
-      ...range,
-      from,
-      to,
-      patterns,
-      type: run.type,
-      after: position,
-    });
+    const rows = await next;
+    const last = rows.at(-1);
+    // Read while the conditions of this one are asked.
+    if (last && rows.length === batchSize) next = read(Number(last.position));
     const wanted: { event: RuleEvent; position: number; draft: boolean; live: boolean }[] = [];
     for (const row of rows) {
       position = Number(row.position);

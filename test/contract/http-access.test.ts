@@ -85,6 +85,7 @@ test("public routes say why, and are those the contract names", () => {
       "/api/catalog",
       "/api/openapi.json",
       "/healthz",
+      "/hooks/:org/:token",
       "/oauth/callback",
       "/readyz",
       "/webhooks/:org/:pluginId",
@@ -101,6 +102,12 @@ test("roles are the contract's: viewers read, members also invoke, publish, canc
     "POST /api/events",
     "POST /api/dead-letters/retry",
     "POST /api/dead-letters/:id/retry",
+    "POST /api/rules/validate",
+    "POST /api/rules/dry-run",
+    "POST /api/rules/replay",
+    "POST /api/rules/replays/:id/cancel",
+    "POST /api/rules/:id/run",
+    "POST /api/rules/runs/:id/cancel",
   ]);
   const adminReads = new Set(["/api/organizations/:org/api-keys", "/api/audit", "/api/audit/verify"]);
   for (const { method, path, access } of routes) {

@@ -122,7 +122,7 @@ actions:
     params:
       txet: "{{ event.a + }}"
 `;
-  const checked = await ask("POST", "/api/rules/validate", { source }, acme.viewerKey);
+  const checked = await ask("POST", "/api/rules/validate", { source }, acme.memberKey);
   assert.deepEqual([checked.status, checked.body.valid], [200, false]);
   const places = checked.body.faults.map((fault: { line: number; path: string }) => [fault.line, fault.path]);
   assert.ok(

@@ -234,7 +234,7 @@ function tryingRoutes(rules: Rules): RouteSpec[] {
       path: "/api/rules/validate",
       summary: "Check a rule without saving it: every fault with line and column",
       tag: "rules",
-      access: { role: "viewer" },
+      access: { role: "member" },
       raw: { types: sourceTypes, maxBytes: maxSourceBody },
       success: {
         status: 200,
