@@ -1,7 +1,8 @@
 /** com.microsoft.graph against Microsoft's description of Graph: every request it sends holds, and so does all it is fed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TestCallError, TestedPlugin, TestPluginOptions } from "../../plugin-api/src/testing.ts";
+import fc from "fast-check";
+import type { TestCallError, TestedPlugin, TestPluginOptions, TestSyncOptions } from "../../plugin-api/src/testing.ts";
 import { packPlugin } from "../../src/packages/pack.ts";
 import { startTestHub, until } from "../kit/start-test-hub.ts";
 import {
@@ -521,6 +522,64 @@ describeVendor("com.microsoft.graph and Graph's description", [file, `${samples}
     assert.equal((await graphPlugin.rows("messages")).length, 1);
   });
 
+  test("whatever changes and fails between and within syncs, the rows end as the folder is", {
+    timeout: 240_000,
+  }, async () => {
+    const change = fc.record({
+      n: fc.integer({ min: 1, max: 5 }),
+      removed: fc.boolean(),
+      name: fc.integer({ min: 0, max: 9 }),
+    });
+    const fault = fc.constantFrom("none", "none", "none", "429", "500", "json", "410", "401");
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({ changes: fc.array(change, { maxLength: 4 }), faults: fc.array(fault, { maxLength: 6 }) }),
+          { minLength: 1, maxLength: 4 },
+        ),
+        fc.integer({ min: 1, max: 3 }),
+        async (rounds, size) => {
+          const folder = createFolder(size);
+          const mock = graph();
+          mock.on("get_me_contactFolders_contactFolder_id_contacts_delta", folder.handler);
+          await using graphPlugin = await plugin(mock);
+          let next: TestSyncOptions = { types: ["contact"] };
+          for (const { changes, faults } of [...rounds, { changes: [], faults: [] }]) {
+            for (const one of changes) folder.change(one);
+            folder.faults = [...faults];
+            // As the hub does: a failed sync is tried again from what it stored.
+            for (let tries = 0, done = false; !done; tries++) {
+              assert.ok(tries < 20, "it never ends");
+              mock.accepts = () => folder.faults[0] !== "401" || folder.faults.shift() === undefined;
+              const outcome = await graphPlugin.sync(next).catch((error: TestCallError) => error);
+              done = !(outcome instanceof Error);
+              next = { ...outcome.next, types: ["contact"] };
+            }
+          }
+          mock.assertClean();
+          const rows = await graphPlugin.rows("contacts");
+          assert.deepEqual(
+            rows.map(({ externalId, displayName }) => [externalId, displayName]).sort(),
+            [...folder.people].map(([n, name]) => [`contact-${n}`, `Name ${name}`]).sort(),
+          );
+        },
+      ),
+      {
+        numRuns: 12,
+        // Gone while the state was lost.
+        examples: [
+          [
+            [
+              { changes: [1, 2, 3].map((n) => ({ n, removed: false, name: n })), faults: [] },
+              { changes: [{ n: 2, removed: true, name: 0 }], faults: ["410", "none", "429"] },
+            ],
+            1,
+          ],
+        ],
+      },
+    );
+  });
+
   test("in a hub: subscribed with the handshake, synced through a token that expires between pages, told of new mail", async () => {
     const pages = delta("messages", [mail(1), mail(2), mail(3)]);
     const mock = graph().on("get_me_mailFolders_mailFolder_id_messages_delta", pages);
@@ -609,6 +668,53 @@ describeVendor("com.microsoft.graph and Graph's description", [file, `${samples}
     tokens.assertClean();
   });
 });
+
+/** A folder of contacts that answers delta queries, and fails as it is told, one fault a request. */
+function createFolder(size: number) {
+  const people = new Map<number, number>();
+  const log: number[] = [];
+  const answer = (from: number, to: number, at: number): object => {
+    // A first round shows what there is; later ones what changed, with what is gone.
+    const ids = from === 0 ? [...people.keys()] : [...new Set(log.slice(from, to))];
+    const value = ids.slice(at, at + size).map((n) => {
+      const name = people.get(n);
+      return name === undefined
+        ? { id: `contact-${n}`, "@removed": { reason: "deleted" } }
+        : { ...person(n), displayName: `Name ${name}` };
+    });
+    const link = (kind: string, token: string): object => ({
+      [`@odata.${kind}Link`]: `${root}/${links["contacts"]}?$${kind === "next" ? "skip" : "delta"}token=${token}`,
+    });
+    return {
+      ...context,
+      value,
+      ...(at + size < ids.length ? link("next", `${from}-${to}-${at + size}`) : link("delta", `${to}`)),
+    };
+  };
+  const folder = {
+    people,
+    faults: [] as string[],
+    change({ n, removed, name }: { n: number; removed: boolean; name: number }): void {
+      if (removed) people.delete(n);
+      else people.set(n, name);
+      // Position 0 means a first round.
+      if (log.length === 0) log.push(n);
+      log.push(n);
+    },
+    handler({ query }: { query: Record<string, unknown> }): unknown {
+      const token = query["$skiptoken"] ?? query["$deltatoken"];
+      const fault = folder.faults.shift();
+      if (fault === "429") return throttled(1, error("TooManyRequests"));
+      if (fault === "500") return reply(500, error("generalException"));
+      if (fault === "json") return rawReply(200, '{"value":[{"id":', { "content-type": "application/json" });
+      if (fault === "410" && token !== undefined) return reply(410, error("resyncRequired"));
+      if (token === undefined) return answer(0, log.length, 0);
+      const [from = 0, to = log.length, at = 0] = String(token).split("-").map(Number);
+      return query["$skiptoken"] === undefined ? answer(from, log.length, 0) : answer(from, to, at);
+    },
+  };
+  return folder;
+}
 
 /** https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow#refresh-the-access-token */
 const tokenEndpoint: Json = {

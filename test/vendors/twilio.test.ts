@@ -1,11 +1,13 @@
 /** com.twilio against Twilio's own description: every request it sends holds, and so does all it is fed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { TestCallError, TestedPlugin, TestPluginOptions } from "../../plugin-api/src/testing.ts";
+import fc from "fast-check";
+import type { TestCallError, TestedPlugin, TestPluginOptions, TestSyncOptions } from "../../plugin-api/src/testing.ts";
 import {
   createVendorMock,
   describeVendor,
   paged,
+  rawReply,
   reply,
   throttled,
   type VendorMock,
@@ -289,4 +291,96 @@ describeVendor("com.twilio and Twilio's description", [file], () => {
     assert.equal(((await history.health()) as { status: string }).status, "unhealthy");
     mock.assertClean();
   });
+
+  test("equal times, any page size, faults anywhere: the rows end as Twilio's list is", {
+    timeout: 240_000,
+  }, async () => {
+    const fault = fc.constantFrom("none", "none", "429", "500", "json", "stale", "401");
+    // Whole seconds of few values, so that many are equal.
+    const texts = fc.array(
+      fc.record({ second: fc.integer({ min: 0, max: 2 }), state: fc.constantFrom("received", "receiving") }),
+      { maxLength: 6 },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ texts, faults: fc.array(fault, { maxLength: 6 }) }), { minLength: 1, maxLength: 3 }),
+        fc.integer({ min: 1, max: 3 }),
+        async (rounds, size) => {
+          const inbox = createInbox(size);
+          const mock = twilio().on("ListMessage", inbox.handler);
+          await using history = await plugin(mock);
+          let next: TestSyncOptions = { types: ["message"] };
+          for (const round of [...rounds, { texts: [], faults: [] }]) {
+            for (const one of round.texts) inbox.add(one);
+            inbox.faults = [...round.faults];
+            for (let tries = 0, done = false; !done; tries++) {
+              assert.ok(tries < 20, "it never ends");
+              mock.accepts = () => inbox.faults[0] !== "401" || inbox.faults.shift() === undefined;
+              const outcome = await history.sync(next).catch((error: TestCallError) => error);
+              done = !(outcome instanceof Error);
+              next = { ...outcome.next, types: ["message"] };
+            }
+          }
+          mock.assertClean();
+          const rows = await history.rows("messages");
+          assert.deepEqual(
+            rows.map(({ externalId, sentAt, providerStatus }) => [externalId, sentAt, providerStatus]).sort(),
+            inbox.items.map(({ id, at, state }) => [id, new Date(at).toISOString(), state]).sort(),
+          );
+        },
+      ),
+      {
+        numRuns: 12,
+        examples: [
+          [
+            [
+              { texts: [0, 0, 0].map((second) => ({ second, state: "receiving" })), faults: ["none", "429"] },
+              { texts: [{ second: 0, state: "received" }], faults: ["none", "stale"] },
+            ],
+            1,
+          ],
+        ],
+      },
+    );
+  });
 });
+
+/** Messages of an hour ago, newest first, filtered as Twilio does; fails as it is told, one fault a request. */
+function createInbox(size: number) {
+  const begin = Math.floor(Date.now() / 1000) * 1000 - 3_600_000;
+  const items: { id: string; at: number; state: string }[] = [];
+  const inbox = {
+    items,
+    faults: [] as string[],
+    add({ second, state }: { second: number; state: string }): void {
+      // States of older ones change too.
+      for (const item of items) item.state = state;
+      items.push({ id: sid("SM", items.length + 1), at: begin + second * 1000, state });
+    },
+    handler({ query }: { query: Record<string, unknown> }): unknown {
+      const token = query["PageToken"] as string | undefined;
+      const fault = inbox.faults.shift();
+      if (fault === "429") return throttled(1, { code: 20429, status: 429 });
+      if (fault === "500") return reply(500, {});
+      if (fault === "json") return rawReply(200, '{"messages":[{', { "content-type": "application/json" });
+      if (fault === "stale" && token !== undefined) return reply(400, { code: 20006, status: 400 });
+      const [from, to, at] = token?.split("|") ?? [query["DateSent>"] ?? "", query["DateSent<"], "0"];
+      const found = items
+        .filter((item) => (from === "" || item.at >= Date.parse(String(from))) && item.at <= Date.parse(String(to)))
+        .sort((a, b) => b.at - a.at);
+      const end = Number(at) + size;
+      const rows = found.slice(Number(at), end).map((item) => {
+        const time = new Date(item.at).toUTCString().replace("GMT", "+0000");
+        return { ...message(1), sid: item.id, status: item.state, date_sent: time, date_updated: time };
+      });
+      return {
+        messages: rows,
+        next_page_uri:
+          end < found.length
+            ? `${base}/Messages.json?PageSize=100&PageToken=${encodeURIComponent(`${from}|${to}|${end}`)}`
+            : null,
+      };
+    },
+  };
+  return inbox;
+}
