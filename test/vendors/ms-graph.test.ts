@@ -664,6 +664,22 @@ describeVendor("com.microsoft.graph and Graph's description", [file, `${samples}
       return items?.length > 0 && (items as { data: Record<string, unknown> }[]);
     }, 30_000);
     assert.equal(events[0]!.data["messageId"], stored["id"]);
+
+    mock.on("post_me_sendMail", () => reply(202));
+    mock.on("post_me_events", ({ body }) => ({ ...(body as object), id: "event-new" }));
+    const body = { channel: "email", to: "ada@example.com", subject: "Hello", body: "Hello Ada" };
+    const queued = await hub.request("POST", "/api/messages", { token, body });
+    assert.equal(queued.status, 202, queued.text);
+    await until(async () => {
+      const { status } = (await hub.request("GET", `/api/messages/${queued.body.id}`, { token })).body;
+      return status === "sent";
+    }, 30_000);
+    const acted = await hub.request("POST", `/api/connectors/${id}/actions/createEvent`, {
+      token,
+      body: { parameters: { title: "Lunch", startsAt: "2026-05-01T10:00:00Z", endsAt: "2026-05-01T11:00:00Z" } },
+    });
+    assert.equal(acted.status, 200, acted.text);
+    assert.match(acted.text, /event-new/);
     mock.assertClean();
     tokens.assertClean();
   });
