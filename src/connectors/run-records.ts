@@ -196,40 +196,70 @@ export class RunLost extends Error {
 }
 
 /** Locks the run for the rest of the transaction. Throws `RunLost` unless it is still as this node took it up. */
-export async function holdRun(tx: Tx, { organization, id, plugin, epoch }: Run): Promise<{ paused: boolean }> {
-  const { rows } = await sql<{ paused: boolean }>`
-    select s.paused from connector_runs r join connector_states s on s.organization_id = r.organization_id and s.plugin_id = r.plugin_id
-    where r.organization_id = ${organization} and r.id = ${id} and r.plugin_id = ${plugin} and r.epoch = ${epoch} and r.status = 'running'
-    for update of r`.execute(tx);
-  if (!rows[0]) throw new RunLost("the run was ended or taken up elsewhere");
-  return rows[0];
+export async function holdRun(tx: Tx, { organization, id, epoch }: Run): Promise<void> {
+  const { rows } = await sql`select 1 from connector_runs
+    where organization_id = ${organization} and id = ${id} and epoch = ${epoch} and status = 'running' for update`.execute(
+    tx,
+  );
+  if (rows.length === 0) throw new RunLost("the run was ended or taken up elsewhere");
 }
 
 /** Writes what a run has become; the caller holds it. */
 export async function writeRun(tx: Tx, run: Run): Promise<void> {
   await tx
     .updateTable("connector_runs")
-    .set({
-      status: run.status,
-      position: json(run.position),
-      execution_id: run.execution,
-      calls: run.calls,
-      batches: run.batches,
-      items: run.counts.items,
-      created: run.counts.created,
-      updated: run.counts.updated,
-      deleted: run.counts.deleted,
-      unchanged: run.counts.unchanged,
-      progress: json(run.progress),
-      failures: run.failures,
-      stalls: run.stalls,
-      error: run.error === null ? null : json(run.error),
-      resume_at: run.resumeAt,
-      ended_at: run.endedAt,
-    })
+    .set(columnsOf(run))
     .where("organization_id", "=", run.organization)
     .where("id", "=", run.id)
     .execute();
+}
+
+/**
+ * The last statement of a batch: the run as it is now and, when given, the connector's position, if this node still has the run;
+ * else throws `RunLost`, and nothing of the batch is stored. One statement, since a batch has few.
+ */
+export async function commitRun(tx: Tx, run: Run, position: Position | undefined): Promise<{ paused: boolean }> {
+  const row = await tx
+    .with("held", (db) =>
+      db
+        .updateTable("connector_runs")
+        .set(columnsOf(run))
+        .where("organization_id", "=", run.organization)
+        .where("id", "=", run.id)
+        .where("epoch", "=", run.epoch)
+        .where("status", "=", "running")
+        .returning("plugin_id"),
+    )
+    .updateTable("connector_states")
+    .from("held")
+    .set({ updated_at: sql<Date>`now()`, ...(position === undefined ? {} : { position: json(position) }) })
+    .where("connector_states.organization_id", "=", run.organization)
+    .whereRef("connector_states.plugin_id", "=", "held.plugin_id")
+    .returning("connector_states.paused")
+    .executeTakeFirst();
+  if (!row) throw new RunLost("the run was ended or taken up elsewhere");
+  return row;
+}
+
+function columnsOf(run: Run) {
+  return {
+    status: run.status,
+    position: json(run.position),
+    execution_id: run.execution,
+    calls: run.calls,
+    batches: run.batches,
+    items: run.counts.items,
+    created: run.counts.created,
+    updated: run.counts.updated,
+    deleted: run.counts.deleted,
+    unchanged: run.counts.unchanged,
+    progress: json(run.progress),
+    failures: run.failures,
+    stalls: run.stalls,
+    error: run.error === null ? null : json(run.error),
+    resume_at: run.resumeAt,
+    ended_at: run.endedAt,
+  };
 }
 
 /** Keeps the last hundred changes of a connector's position. */

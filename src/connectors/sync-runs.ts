@@ -29,7 +29,7 @@ import { faultOfRun, judge } from "./failure.ts";
 import { advance, completed, mergedPosition, optionsOf, outOfOrder, type Position, storable } from "./position.ts";
 import { type PulledBatch, pullBatches } from "./pull-batches.ts";
 import type { StreamEnd, SyncedItem } from "./read-batch.ts";
-import { holdRun, isOpen, type Run, RunLost, recordPosition, takeUpRun, writeRun } from "./run-records.ts";
+import { commitRun, holdRun, isOpen, type Run, RunLost, recordPosition, takeUpRun, writeRun } from "./run-records.ts";
 import { writeItems } from "./write-items.ts";
 
 export interface SyncRunsOptions {
@@ -161,7 +161,9 @@ async function commitAll(
         latest = items.findLast(({ updatedAt }) => updatedAt !== undefined)?.updatedAt ?? latest;
       }
       run.execution = execution;
-      Object.assign(run, await commitBatch(options, run, { items, ordered, trace }));
+      const { next, paused } = await commitBatch(options, run, { items, ordered, trace });
+      Object.assign(run, next);
+      if (paused) throw new Paused();
     }
   } finally {
     await batches.return({ done: false }).catch(() => {});
@@ -189,14 +191,15 @@ async function commitBatch(
   { store, entities }: SyncRunsOptions,
   run: Run,
   { items, ordered, trace }: Batch,
-): Promise<Pick<Run, "position" | "counts" | "progress" | "batches" | "failures" | "stalls" | "error">> {
+): Promise<{
+  next: Pick<Run, "position" | "counts" | "progress" | "batches" | "failures" | "stalls" | "error">;
+  paused: boolean;
+}> {
   const { organization, plugin } = run;
   const { start, working: before } = run.position!;
   const working = advance(before, items);
   const fresh = newPairs(run, items);
-  const next = await store.transaction(async (tx) => {
-    const { paused } = await holdRun(tx, run);
-    if (paused) throw new Paused();
+  const stored = await store.transaction(async (tx) => {
     const write = {
       organization,
       plugin,
@@ -222,12 +225,13 @@ async function commitBatch(
       stalls: 0,
       error: null,
     };
-    await writeRun(tx, { ...run, ...next });
-    if (!run.full) await storePosition(tx, run, storable(start, working, ordered));
-    return next;
+    return {
+      next,
+      ...(await commitRun(tx, { ...run, ...next }, run.full ? undefined : storable(start, working, ordered))),
+    };
   });
   fresh.stored();
-  return next;
+  return stored;
 }
 
 function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progress"] {
