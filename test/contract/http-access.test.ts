@@ -113,6 +113,11 @@ test("roles are the contract's: viewers read, members also invoke, publish, canc
     "POST /api/rules/replays/:id/cancel",
     "POST /api/rules/:id/run",
     "POST /api/rules/runs/:id/cancel",
+    "POST /api/messages",
+    "POST /api/messages/:id/cancel",
+    "POST /api/channels/:id/calls",
+    "POST /api/channels/:id/faxes",
+    "POST /api/channels/:id/tokens",
   ]);
   const adminReads = new Set(["/api/organizations/:org/api-keys", "/api/audit", "/api/audit/verify"]);
   for (const { method, path, access } of routes) {
