@@ -303,6 +303,19 @@ test("the public catalog and the organisation's own show the bundled plugins", a
     const { body } = await hub.request("GET", path, { token });
     assert.deepEqual(body.packages.map(({ id }: { id: string }) => id).sort(), [
       "backplane.greeter",
+      "com.fitbit",
+      "com.google.fit",
+      "com.google.health",
+      "com.microsoft.graph",
+      "com.nutritionix",
+      "com.plaid",
+      "com.twilio",
+      "com.whatsapp.cloud",
+      "gov.usda.fdc",
+      "io.madeopen.comms-rules",
+      "io.madeopen.contact-rules",
+      "io.madeopen.device",
+      "io.madeopen.location-rules",
       "io.twilio.sms",
       "mlebotics/slack-notifier",
     ]);
