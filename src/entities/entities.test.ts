@@ -212,6 +212,8 @@ for (const driver of ["pglite", "postgres"] as const)
       await fails(batch([item("acme_x", "o2", { deep })]), /^changes\.0\.data\.deep/);
       await fails(batch([item("acme_x", "o2", { big: "x".repeat(300_000) })]), "changes.0.data");
       await fails(batch([item("acme_x", "o2", { many: Array.from({ length: 30_000 }, () => 0) })]), "changes.0.data");
+      for (const field of ["a", "b"]) await batch([item("acme_x", "grown", { [field]: "x".repeat(250_000) })]);
+      await fails(batch([item("acme_x", "grown", { c: "x".repeat(250_000) })]), "changes.0.data");
       await fails(batch([item("Bad Type", "o2", {})]), "changes.0.type");
       await fails(batch([item("acme_x", "", {})]), "changes.0.externalId");
       await fails(batch(Array.from({ length: 1001 }, (_, i) => item("acme_x", `n${i}`, {}))), "changes");

@@ -14,7 +14,7 @@ import { isEntityName } from "../manifest/entity-name.ts";
 import { jsonRows } from "../store/json.ts";
 import type { Tx } from "../store/store.ts";
 import { checkKnownFields } from "./check-entity.ts";
-import { cleanData, type Reference, sameJson } from "./clean-data.ts";
+import { cleanData, dataCaps, type Reference, sameJson } from "./clean-data.ts";
 import { entityName, hubFields, type StoredEntity } from "./entity-record.ts";
 
 /** Who writes, for provenance and for the events. */
@@ -431,6 +431,7 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
     const patch = pending.deleted ? (row.deleted_at === null ? {} : undefined) : patchOf(pending, row);
     const said = pending.deleted ? undefined : sourceTagsOf(pending);
     const sourceTags = said === undefined || sameJson(said, row.source_tags) ? undefined : said;
+    if (patch) assertFits(pending, row, patch);
     pending.outcome = patch ? changedOutcome({ write, batch, pending, row, patch }) : { kind: "unchanged", row };
     if (!patch && !sourceTags) continue;
     const changed = [...Object.keys(patch ?? {}), ...(row.deleted_at === null ? [] : ["deletedAt"])];
@@ -472,6 +473,17 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
     )
     ${eventLog.insertion(inCommon(write, batch), made)}`.execute(tx);
   for (const { step, event_id } of patches) if (step === 1) batch.eventIds.push(event_id);
+}
+
+/** Of a row as JSON, whatever the number of writes that made it: two of the largest items. */
+const maxRowCharacters = 2 * dataCaps.characters;
+
+/** Merged fields add up over many writes. Error: `invalid_input`. */
+function assertFits({ index }: Pending, { data }: StoredEntity, patch: Record<string, unknown>): void {
+  const grows = Object.keys(patch).some((key) => !Object.hasOwn(data, key)) || JSON.stringify(patch).length > 4096;
+  if (!grows || JSON.stringify({ ...data, ...patch }).length <= maxRowCharacters) return;
+  const message = `the row would have more than ${maxRowCharacters} characters; null empties a field`;
+  throw new BackplaneError("invalid_input", {}, { errors: [{ path: `changes.${index}.data`, message }] });
 }
 
 const updateColumns = {
