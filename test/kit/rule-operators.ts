@@ -6,6 +6,7 @@ import { definePlugin } from "@backplane/plugin-api";
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const note = (ctx, id, fields) => ctx.data.upsert("notes", { externalId: id, ...fields });
 export default definePlugin({
+  functions: { notes: (_, ctx) => ctx.data.query("notes", {}, { limit: 200 }) },
   conditions: {
     "test.equals": { evaluate: ({ a, b }) => a === b },
     "test.yes": { evaluate: () => true },
@@ -102,6 +103,7 @@ export function ruleOperators(manifest: Record<string, unknown> = {}): PluginSou
         properties: { shown: { type: "string", format: "secret", expose: true } },
       },
       contributes: {
+        functions: [{ name: "notes" }],
         conditions,
         actions,
         variables: [
