@@ -75,9 +75,11 @@ export function registerRunWorker(options: RunWorkerOptions): void {
       if (delivery.signal.aborted) throw error;
       if (error instanceof StepFailed)
         return await end(organization, row, { status: "failed", reason: error.code, error: runErrorOf(error) });
-      if (error instanceof RetryLater && Date.now() - row.created_at.getTime() < patienceMs + error.ms) throw error;
+      // What passes by itself is waited for as long as it takes; a plugin that somebody has turned off is not.
+      const pausedFor = Date.now() - (row.started_at ?? row.created_at).getTime();
+      if (error instanceof RetryLater && !(isPaused(error.cause) && pausedFor >= patienceMs + error.ms)) throw error;
       if (error instanceof RetryLater || delivery.attempt >= delivery.maxAttempts) {
-        const shown = shownError(error instanceof RetryLater ? (error.cause ?? error) : error);
+        const shown = shownError(error instanceof RetryLater ? error.cause : error);
         return await end(organization, row, { status: "failed", reason: shown.code, error: shown });
       }
       throw error;
@@ -273,6 +275,9 @@ export function registerRunWorker(options: RunWorkerOptions): void {
     onEnded?.({ trigger: row.trigger as TriggerKind, status, reason: reason ?? null, ms });
   }
 }
+
+const isPaused = (error: unknown): boolean =>
+  error instanceof BackplaneError && (error.code === "plugin_not_active" || error.code === "plugin_quarantined");
 
 function runErrorOf(error: { code: string; message: string }): { code: string; message: string } {
   return { code: error.code, message: error.message };

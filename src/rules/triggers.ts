@@ -128,7 +128,11 @@ export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions)
               kind: "cron",
               name: `${due.n}:${due.next_at.toISOString()}`,
               at: due.next_at,
-              event: happening("cron", { scheduledAt: due.next_at.toISOString(), cron: due.cron }, due.next_at),
+              event: happening(organization, {
+                kind: "cron",
+                data: { scheduledAt: due.next_at.toISOString(), cron: due.cron },
+                at: due.next_at,
+              }),
               trigger: due.n,
               depth: 0,
               trace: continueTrace(undefined),
@@ -162,7 +166,12 @@ export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions)
         idempotencyKey === undefined
           ? newId()
           : `hook:${found!.name}:${createHash("sha256").update(idempotencyKey).digest("hex").slice(0, 40)}`;
-      const event = { ...happening("webhook", body, at), id: name, hook: found!.name, headers: { ...headers } };
+      const event = {
+        ...happening(organization, { kind: "webhook", data: body, at }),
+        id: name,
+        hook: found!.name,
+        headers: { ...headers },
+      };
       const [run] = await store.transaction((tx) =>
         runs.begin(tx, organization, [
           {
@@ -211,8 +220,21 @@ export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions)
 }
 
 /** What stands in the place of an event for what is none. */
-export function happening(kind: "cron" | "webhook" | "manual", data: unknown, at: Date): RuleEvent {
-  return { id: newId(), type: `rule.${kind}`, source: "/rules", time: at.toISOString(), data: data ?? null };
+export function happening(
+  organization: OrganizationId,
+  { kind, data, at }: { kind: "cron" | "webhook" | "manual"; data: unknown; at: Date },
+): RuleEvent {
+  // Operators are told of it as of an event.
+  const event = {
+    specversion: "1.0",
+    id: newId(),
+    type: `rule.${kind}`,
+    source: "/rules",
+    time: at.toISOString(),
+    organization,
+    data: data ?? null,
+  };
+  return event;
 }
 
 /** The event that a person names or writes down. Error: `not_found`. */
@@ -227,7 +249,7 @@ export async function givenEvent(
     return found as RuleEvent;
   }
   return {
-    ...happening("manual", event?.data, at),
+    ...happening(organization, { kind: "manual", data: event?.data, at }),
     ...(event?.type === undefined ? {} : { type: event.type }),
     ...(event?.subject === undefined ? {} : { subject: event.subject }),
   };
