@@ -4,7 +4,7 @@
  */
 import type { Entity, EntityReference, RawItem } from "@backplane/plugin-api";
 import { contactsByAddress, type Met, tagsOf } from "./contacts.ts";
-import { type Collection, type Cursor, type Removable, storedAtOnce, storedIds } from "./delta.ts";
+import { type Collection, type Cursor, type Removable, storedIds } from "./delta.ts";
 import { addressOf, type Context, getJson, immutableIds } from "./graph.ts";
 
 interface Recipient {
@@ -87,14 +87,14 @@ export function calendarChanges(ctx: Context, met: Met): Collection<GraphEvent> 
       });
     },
     stored: () =>
-      storedIds((offset) =>
-        ctx.data.query<{ externalId: string | null }>(
+      storedIds((cursor) =>
+        ctx.data.page<{ externalId: string | null }>(
           "calendar_events",
           {
             source: "com.microsoft.graph",
             startsAt: { $gte: new Date(Date.now() - ctx.config.pastDays * day).toISOString() },
           },
-          { offset, limit: storedAtOnce, orderBy: "createdAt" },
+          { cursor, limit: 200, orderBy: "createdAt" },
         ),
       ),
   };

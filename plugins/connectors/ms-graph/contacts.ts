@@ -1,6 +1,6 @@
 /** Contacts of one folder (https://learn.microsoft.com/graph/api/contact-delta), and who is behind an address. */
 import { type Entity, type EntityReference, type RawItem, ref } from "@backplane/plugin-api";
-import { type Collection, type Removable, storedAtOnce, storedIds } from "./delta.ts";
+import { type Collection, type Removable, storedIds } from "./delta.ts";
 import { addressOf, type Context, getJson, immutableIds, type Page } from "./graph.ts";
 
 interface PhysicalAddress {
@@ -67,11 +67,11 @@ export function contactChanges(ctx: Context, met: Met): Collection<GraphContact>
       return rows.map(contactItem);
     },
     stored: () =>
-      storedIds((offset) =>
-        ctx.data.query<{ externalId: string | null }>(
+      storedIds((cursor) =>
+        ctx.data.page<{ externalId: string | null }>(
           "contacts",
           { source: "com.microsoft.graph" },
-          { offset, limit: storedAtOnce, orderBy: "createdAt" },
+          { cursor, limit: 200, orderBy: "createdAt" },
         ),
       ),
   };

@@ -122,15 +122,14 @@ export async function getRow<Row>(ctx: Context, url: string, prefer: readonly st
   }
 }
 
-/** Ids at Graph of the rows that this plugin has stored and `filter` selects. */
+/** Ids at Graph of all rows that `read` gives, page by page. */
 export async function* storedIds(
-  query: (offset: number) => Promise<{ externalId: string | null }[]>,
+  read: (cursor: string | null) => Promise<{ items: { externalId: string | null }[]; nextCursor: string | null }>,
 ): AsyncGenerator<string> {
-  for (let offset = 0; ; offset += storedAtOnce) {
-    const rows = await query(offset);
-    for (const { externalId } of rows) if (externalId !== null) yield externalId;
-    if (rows.length < storedAtOnce) return;
-  }
+  let cursor: string | null = null;
+  do {
+    const page = await read(cursor);
+    for (const { externalId } of page.items) if (externalId !== null) yield externalId;
+    cursor = page.nextCursor;
+  } while (cursor !== null);
 }
-
-export const storedAtOnce = 200;

@@ -61,9 +61,14 @@ export async function change(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const text = await answer.text();
-  const json: unknown = text === "" ? null : JSON.parse(text);
-  if (!answer.ok && !fine.includes(answer.status))
-    throw new Error(`Graph answered ${answer.status}: ${codeOf(json) ?? "no reason"}`);
+  const json: unknown = answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : null;
+  if (!answer.ok && !fine.includes(answer.status)) {
+    const seconds = Number(answer.headers.get("retry-after") ?? Number.NaN);
+    throw Object.assign(new Error(`Graph answered ${answer.status}: ${codeOf(json) ?? "no reason"}`), {
+      status: answer.status,
+      ...(seconds >= 0 ? { retryAfter: seconds } : {}),
+    });
+  }
   return { status: answer.status, json };
 }
 

@@ -1,7 +1,7 @@
 /** Mail of one folder (https://learn.microsoft.com/graph/api/message-delta) as messages and conversations. */
 import { type Entity, type EntityReference, type RawItem, ref } from "@backplane/plugin-api";
 import { contactsByAddress, type Met, tagsOf } from "./contacts.ts";
-import { type Collection, type Cursor, getRow, type Removable, storedAtOnce, storedIds } from "./delta.ts";
+import { type Collection, type Cursor, getRow, type Removable, storedIds } from "./delta.ts";
 import { addressOf, type Context, immutableIds } from "./graph.ts";
 
 interface Recipient {
@@ -82,11 +82,11 @@ export function mailChanges(ctx: Context, folder: string, run: Run): Collection<
       ];
     },
     stored: () =>
-      storedIds((offset) =>
-        ctx.data.query<{ externalId: string | null }>(
+      storedIds((cursor) =>
+        ctx.data.page<{ externalId: string | null }>(
           "messages",
           { source: "com.microsoft.graph", folder },
-          { offset, limit: storedAtOnce, orderBy: "createdAt" },
+          { cursor, limit: 200, orderBy: "createdAt" },
         ),
       ),
   };

@@ -291,6 +291,35 @@ describe("notifications", () => {
     return { plugin, state, ids };
   }
 
+  test("a registration that broke in the middle goes on: what was made is renewed, what was not is made, nothing piles up", async () => {
+    let fails = 2;
+    let made = 0;
+    const expirationDateTime = new Date(Date.now() + 3_600_000).toISOString();
+    await using plugin = await graph([
+      {
+        method: "POST",
+        url: `${root}/subscriptions`,
+        answer: ({ json }) =>
+          (json as { resource: string }).resource === "me/events" && fails-- > 0
+            ? { status: 503, headers: { "retry-after": "1" }, body: failure }
+            : { status: 201, body: { id: `sub-${++made}`, expirationDateTime } },
+      },
+      { method: "PATCH", url: `${root}/subscriptions/*`, answer: { body: { expirationDateTime } } },
+      { method: "DELETE", url: `${root}/subscriptions/*`, answer: { status: 204 } },
+    ]);
+    const register = (): Promise<unknown> => plugin.connector("registerRealtimeListener", plugin.webhookUrl);
+    for (let time = 0; time < 2; time++) assert.match((await caught(register())).message, /503/);
+    await register();
+    assert.deepEqual(
+      plugin.requests.map(({ method, url }) => `${method} ${url.slice(root.length)}`),
+      [
+        ...["POST /subscriptions", "POST /subscriptions"],
+        ...["PATCH /subscriptions/sub-1", "POST /subscriptions"],
+        ...["PATCH /subscriptions/sub-1", "POST /subscriptions", "POST /subscriptions"],
+      ],
+    );
+  });
+
   test("a validation token is given back as plain text, exactly, and as nothing else", async () => {
     await using plugin = await graph([]);
     const token = "Validation: Testing client <script>alert(1)</script> ä+/=";

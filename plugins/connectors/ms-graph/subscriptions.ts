@@ -7,12 +7,12 @@ import { type Context, change, immutableIds, mailboxPath, postJson, subscription
 import { typeOfFolder } from "./mail.ts";
 
 interface Kept {
-  /** Where Graph posts. */
-  url: string;
   entries: Entry[];
 }
 
 interface Entry {
+  /** Where Graph posts. */
+  url: string;
   /** The item type that changes. */
   type: string;
   resource: string;
@@ -39,16 +39,17 @@ const lifetimeMs = 70 * 60 * 60 * 1000;
 /** Makes what is missing, renews what is there, ends what is not wanted any more. */
 export async function keepSubscriptions(ctx: Context, url: string): Promise<RealtimeRegistration> {
   const before = await readKept(ctx);
-  const kept: Kept = { url, entries: [] };
-  const left = [...before.entries];
+  const kept: Kept = { entries: [] };
+  // One without an id was never finished: it ends by itself.
+  const left = before.entries.filter(({ id }) => id !== undefined);
   for (const { type, resource } of wanted(ctx)) {
-    const at = left.findIndex((entry) => entry.resource === resource && entry.id !== undefined && before.url === url);
+    const at = left.findIndex((entry) => entry.resource === resource && entry.url === url);
     const known = at < 0 ? undefined : left.splice(at, 1)[0];
     const save = async (entry: Entry): Promise<void> => {
-      await writeKept(ctx, { url, entries: [...kept.entries, entry, ...left] });
+      await writeKept(ctx, { entries: [...kept.entries, entry, ...left] });
     };
     const renewed = known && (await renew(ctx, known));
-    const entry = renewed ?? (await make(ctx, url, { type, resource }, save));
+    const entry = renewed ?? (await make(ctx, { url, type, resource }, save));
     await save(entry);
     kept.entries.push(entry);
   }
@@ -69,7 +70,7 @@ export async function mendSubscription(ctx: Context, type: string): Promise<void
     kept.entries[at] = mended;
     await writeKept(ctx, kept);
   };
-  await save((await renew(ctx, entry)) ?? (await make(ctx, kept.url, entry, save)));
+  await save((await renew(ctx, entry)) ?? (await make(ctx, entry, save)));
 }
 
 /** The item type of the subscription, when the notification carries its client state. */
@@ -87,7 +88,7 @@ export async function typeOfNotification(
 
 export async function readKept(ctx: Context): Promise<Kept> {
   const bytes = await ctx.storage.get(file);
-  return bytes === null ? { url: "", entries: [] } : (JSON.parse(new TextDecoder().decode(bytes)) as Kept);
+  return bytes === null ? { entries: [] } : (JSON.parse(new TextDecoder().decode(bytes)) as Kept);
 }
 
 function wanted(ctx: Context): { type: string; resource: string }[] {
@@ -109,14 +110,13 @@ function wanted(ctx: Context): { type: string; resource: string }[] {
 
 async function make(
   ctx: Context,
-  url: string,
-  { type, resource }: Pick<Entry, "type" | "resource">,
+  { url, type, resource }: Pick<Entry, "url" | "type" | "resource">,
   save: (entry: Entry) => Promise<void>,
 ): Promise<Entry> {
   const clientState = [...crypto.getRandomValues(new Uint8Array(32))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("");
-  const entry: Entry = { type, resource, state: await digest(ctx, clientState) };
+  const entry: Entry = { url, type, resource, state: await digest(ctx, clientState) };
   await save(entry);
   const made = await postJson<{ id: string; expirationDateTime: string }>(
     ctx,
