@@ -89,6 +89,8 @@ export interface ConnectorState {
   realtime: (RealtimeState & { nextAt: Date | null }) | null;
 }
 
+export type ListedConnector = ConnectorState & { name: string; status: Installation["status"] };
+
 export interface PositionChange {
   at: Date;
   actor: string;
@@ -104,8 +106,11 @@ export interface Who {
 }
 
 export interface Connectors extends AsyncDisposable {
-  /** Error: `invalid_cursor`. */
-  list(organization: OrganizationId): Promise<(ConnectorState & { name: string; status: Installation["status"] })[]>;
+  /** By plugin id. Error: `invalid_cursor`. */
+  list(
+    organization: OrganizationId,
+    page: { limit: number; cursor?: string | undefined },
+  ): Promise<{ connectors: ListedConnector[]; nextCursor: string | null }>;
   /** Queues a run and gives its id; one that waits to begin takes the request in. Errors: `not_found`, `plugin_not_active`, `conflict` while paused. */
   sync(call: SyncCall): Promise<string>;
   /** Error: `not_found`. */
@@ -446,18 +451,27 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
   };
 
   return {
-    async list(organization) {
-      const found: Installation[] = [];
-      let before: { installedAt: Date; id: string } | undefined;
-      for (;;) {
-        const some = await installations.list(organization, { limit: 200, ...(before ? { before } : {}) });
-        found.push(...some.filter(({ manifest }) => manifest.contributes?.connector !== undefined));
-        const last = some.at(-1);
-        if (some.length < 200 || !last) break;
-        before = last;
-      }
-      const states = await Promise.all(found.map(presentState));
-      return states.map((state, i) => ({ ...state, name: found[i]!.name, status: found[i]!.status }));
+    async list(organization, { limit, cursor }) {
+      let query = store.db
+        .selectFrom("installations")
+        .select("plugin_id")
+        .where("organization_id", "=", organization)
+        .where(sql<boolean>`manifest -> 'contributes' -> 'connector' is not null`);
+      if (cursor !== undefined) query = query.where("plugin_id", ">", String(decodeCursor(cursor, 1)[0]));
+      const rows = await query
+        .orderBy("plugin_id")
+        .limit(limit + 1)
+        .execute();
+      const ids = rows.slice(0, limit).map(({ plugin_id }) => plugin_id);
+      const found = await Promise.all(ids.map((id) => installations.find(organization, asPluginId(id))));
+      const connectors: ListedConnector[] = [];
+      for (const installation of found)
+        if (installation)
+          connectors.push({
+            ...(await presentState(installation)),
+            ...{ name: installation.name, status: installation.status },
+          });
+      return { connectors, nextCursor: rows.length > limit ? encodeCursor([ids.at(-1)!]) : null };
     },
     async sync({ organization, plugin, full = false, types, actor, trace }) {
       const { status } = await connectorOf(organization, plugin);

@@ -1,6 +1,7 @@
 /** Connectors through the whole house: a plugin in its sandbox, HTTP, webhooks, the CLI, and two organisations beside each other. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { runForTest } from "../../src/edges/cli/test-cli.ts";
 import {
   type Keys,
   type PluginSource,
@@ -222,6 +223,34 @@ test("an action is checked, done once for its key, and recorded", async () => {
   assert.equal((await act({ parameters: {} })).body.code, "invalid_parameters");
   assert.equal((await act({}, "nothing")).body.code, "function_not_found");
   assert.deepEqual((await act({ parameters: { title: "x", fail: true } })).body.error, "as asked");
+});
+
+test("the command line starts a sync, follows it to its end, and shows, cancels and pauses", async () => {
+  const run = (...args: string[]) =>
+    runForTest(["sync", ...args], {
+      env: { BACKPLANE_URL: hub.url, BACKPLANE_TOKEN: hub.hub.adminToken, BACKPLANE_ORG: "acme" },
+    });
+  const followed = await run("acme.crm", "--full", "--follow");
+  assert.deepEqual([followed.code, followed.err], [0, ""]);
+  assert.match(followed.out, /succeeded: 3 items, 3 unchanged/);
+  const { runId } = (await run("acme.crm", "--type", "contact", "--json")).json<{ runId: string }>();
+  await ended(acme, runId);
+  assert.match((await run("runs", "acme.crm", "--limit", "1")).out, new RegExp(`${runId}.*succeeded.*manual`));
+  assert.match((await run("status")).out, /acme\.crm +idle +by hand/);
+  assert.match((await run("status", "acme.crm")).out, /position .*"contact":2/);
+  assert.equal((await run("pause", "acme.crm")).out, "acme.crm is paused.\n");
+  const refused = await run("acme.crm");
+  assert.deepEqual([refused.code > 0, refused.err.includes("paused")], [true, true]);
+  assert.equal((await run("resume", "acme.crm")).code, 0);
+  await configure({ count: 2000, slowMs: 20 });
+  await run("acme.crm", "--full");
+  await until(async () => (await hub.request("GET", `${base}/state`, as(acme))).body.run?.status === "running");
+  assert.match((await run("cancel", "acme.crm")).out, /is cancelled/);
+  assert.equal((await run("cancel", "acme.crm")).code > 0, true);
+  await configure({ count: 3, mode: "write" });
+  const failed = await run("acme.crm", "--follow");
+  assert.deepEqual([failed.code > 0, failed.err.includes("mapToUnifiedModel")], [true, true]);
+  await configure({ count: 3 });
 });
 
 test("a plugin without a connector has none", async () => {

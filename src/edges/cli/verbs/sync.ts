@@ -84,7 +84,7 @@ export function syncVerb(program: Command, cli: Cli): void {
     .option("--json", "print JSON")
     .action(async (id: string | undefined, { json = false }: SyncOptions) => {
       if (id === undefined) {
-        const connectors = await listAll<State>(cli.hub(), "/api/connectors", "connectors", { limit: 1 });
+        const connectors = await listAll<State>(cli.hub(), "/api/connectors", "connectors");
         if (json) return print.json({ connectors });
         if (connectors.length === 0) return print.line("There are none.");
         return print.table(

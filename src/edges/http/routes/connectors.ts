@@ -107,20 +107,21 @@ export function connectorRoutes({ connectors }: Pick<HttpServices, "connectors">
     defineRoute({
       method: "GET",
       path: "/api/connectors",
-      summary: "The organisation's connectors: where each stands and what runs",
+      summary: "The organisation's connectors, by id: where each stands and what runs",
       tag: "connectors",
       access: { role: "viewer" },
+      query: z.strictObject(page),
       success: {
         status: 200,
         schema: listOf("connectors", stateSchema.extend({ name: z.string(), status: z.string() })),
       },
-      handler: async ({ organization }) => ({
-        connectors: (await connectors.list(organization)).map(({ name, status, ...state }) => ({
-          ...presentState(state),
-          ...{ name, status },
-        })),
-        nextCursor: null,
-      }),
+      async handler({ organization, query }) {
+        const { connectors: found, nextCursor } = await connectors.list(organization, query);
+        return {
+          connectors: found.map(({ name, status, ...state }) => ({ ...presentState(state), name, status })),
+          nextCursor,
+        };
+      },
     }),
     defineRoute({
       method: "POST",
