@@ -49,14 +49,15 @@ export interface Workout {
 /** An item of a connector of health data; `data` is null for one that is gone. */
 export type HealthItem = RawItem & { data: Reading | Workout | null };
 
-/** A deleted item does not say what it was, so both entities of its id are deleted. */
+/** A deleted item does not say what it was, so both entities of its id are deleted. One without data only marks a place. */
 export function toEntities({ id, data, deleted }: RawItem): Entity[] {
   if (deleted)
     return [
       { type: "activities", externalId: id, data: {}, deleted },
       { type: "health_samples", externalId: id, data: {}, deleted },
     ];
-  const record = data as Reading | Workout;
+  const record = data as Reading | Workout | null;
+  if (!record) return [];
   return [record.kind === "workout" ? activityOf(id, record) : sampleOf(id, record)];
 }
 

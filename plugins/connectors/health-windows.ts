@@ -1,7 +1,7 @@
 /**
  * How the connectors of health data read: kind by kind, in windows of days from a first day until now. A service that
  * lists only by time of measurement does not tell what came late, so the last days before the cursor are read again each
- * time. A kind that is behind stores how far it is after each window; one that is up to date only when the run is
+ * time. A kind that is behind stores how far it is after each window, with an item of no entities where there was nothing; one that is up to date only when the run is
  * complete, so that a run that is cut into calls does not read the last days over and over.
  */
 import type { RawItem, SyncOptions } from "@backplane/plugin-api";
@@ -61,6 +61,8 @@ export async function* syncWindows({
         throw error;
       }
       const isNews = isBehind && Date.parse(window.to) > upTo;
+      // Years without anything count too: a service that answers only so often must not be asked for them again.
+      held ??= isNews ? { id: `nothing before ${window.to}`, type: kind, data: null } : undefined;
       if (held) yield isNews ? { ...held, cursor: { upTo: window.to } satisfies Cursor } : held;
     }
     cursors[kind] = { upTo: new Date(now).toISOString() };

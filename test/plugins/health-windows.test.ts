@@ -118,6 +118,24 @@ describe("reading in windows", () => {
     assert.equal(items.filter(({ type }) => type === "current").length, 2);
   });
 
+  test("empty windows move the cursor of a kind that is behind, by items of no entities", async () => {
+    const items: RawItem[] = [];
+    const sync = syncWindows({
+      kinds: ["a"],
+      options: {},
+      startDate: "2026-01-01",
+      windowDays: () => 10,
+      async *read() {},
+      now: epoch + 25 * day,
+    });
+    for await (const item of sync) items.push(item);
+    assert.deepEqual(
+      items.map(({ cursor }) => (cursor as { upTo: string }).upTo.slice(0, 10)),
+      ["2026-01-11", "2026-01-21", "2026-01-26"],
+    );
+    assert.deepEqual(items.flatMap(toEntities), []);
+  });
+
   for (const cursor of [null, 7, "x", {}, { upTo: 5 }, { upTo: "soon" }, { upTo: "2999-01-01T00:00:00Z" }])
     test(`a cursor that somebody edited to ${JSON.stringify(cursor)} does no harm`, async () => {
       const asked: Window[] = [];

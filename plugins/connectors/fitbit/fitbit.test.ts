@@ -150,7 +150,7 @@ describe("sync", () => {
         profile("Europe/Paris"),
       ],
     });
-    assert.deepEqual((await plugin.sync()).items, []);
+    assert.deepEqual((await plugin.sync()).counts, { created: 0, updated: 0, deleted: 0, unchanged: 0 });
   });
 });
 

@@ -87,7 +87,9 @@ export default definePlugin<Config>({
     async *sync({ cursor }, ctx) {
       const wanted = wantedFoods(ctx.config);
       for (let at = readPosition(cursor); at < wanted.length; at += 1) {
-        const items = await lookUp(ctx, wanted[at]!);
+        const found = await lookUp(ctx, wanted[at]!);
+        // What is not there moves the cursor too, or a day's requests could go into asking for it again.
+        const items = found.length > 0 ? found : [{ id: `nothing at ${at}`, type: "food", data: null }];
         for (const [n, item] of items.entries())
           yield {
             ...item,
@@ -97,8 +99,10 @@ export default definePlugin<Config>({
       }
       return { cursor: { at: 0 } };
     },
-    mapToUnifiedModel: ({ id, data, deleted }) =>
-      deleted ? [{ type: "foods", externalId: id, data: {}, deleted }] : [toFood(data as FoundFood)],
+    mapToUnifiedModel: ({ id, data, deleted }) => {
+      if (deleted) return [{ type: "foods", externalId: id, data: {}, deleted }];
+      return data === null ? [] : [toFood(data as FoundFood)];
+    },
   },
   async health(ctx) {
     try {

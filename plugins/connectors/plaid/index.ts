@@ -2,7 +2,7 @@
  * Bank accounts and transactions over Plaid (https://plaid.com/docs/): links items by Link tokens, reads accounts, follows
  * `/transactions/sync`, and takes Plaid's signed webhooks.
  */
-import { definePlugin, type Entity, type IncomingChanges, type RawItem } from "@backplane/plugin-api";
+import { definePlugin, type Entity, type IncomingChanges, type RawItem, ref } from "@backplane/plugin-api";
 import { type Config, type Context, needsThePerson, PlaidRefusal, post } from "./api.ts";
 import { addItem, forgetItem, type LinkedItem, listItems, openItem, storeWebhookUrl, webhookUrl } from "./items.ts";
 import { type PlaidTransaction, type Positions, transactionsOf } from "./transactions.ts";
@@ -196,7 +196,7 @@ function toTransaction({ id, data, deleted }: RawItem): Entity {
     type: "transactions",
     externalId: id,
     data: {
-      accountId: { $ref: "accounts", externalId: transaction.account_id },
+      accountId: ref("accounts", transaction.account_id),
       amount: transaction.amount,
       currency: transaction.iso_currency_code ?? transaction.unofficial_currency_code,
       date: transaction.date,
