@@ -214,6 +214,15 @@ for (const driver of ["pglite", "postgres"] as const)
       await fails(batch([item("acme_x", "o2", { many: Array.from({ length: 30_000 }, () => 0) })]), "changes.0.data");
       for (const field of ["a", "b"]) await batch([item("acme_x", "grown", { [field]: "x".repeat(250_000) })]);
       await fails(batch([item("acme_x", "grown", { c: "x".repeat(250_000) })]), "changes.0.data");
+      const parts = Array.from({ length: 3 }, (_, n) => item("acme_x", "parts", { [`p${n}`]: "x".repeat(250_000) }));
+      await fails(batch(parts), "changes.0.data");
+      // Small writes to fields that are there add up as well.
+      await batch([item("acme_x", "grown", { b: null, small: "" })]);
+      for (let n = 0; n < 80; n++) await batch([item("acme_x", "grown", { [`k${n}`]: "x".repeat(3_000) })]);
+      const swells = async () => {
+        for (let n = 0; n < 80; n++) await batch([item("acme_x", "grown", { [`k${n}`]: "y".repeat(3_900) })]);
+      };
+      await fails(swells(), "changes.0.data");
       await fails(batch([item("Bad Type", "o2", {})]), "changes.0.type");
       await fails(batch([item("acme_x", "", {})]), "changes.0.externalId");
       await fails(batch(Array.from({ length: 1001 }, (_, i) => item("acme_x", `n${i}`, {}))), "changes");

@@ -135,6 +135,10 @@ function prepare(write: EntityWrite, changes: readonly EntityChange[], insertFir
     const pending = prepareOne(write, change, index, faults);
     if (pending) batch.byChange.push(merge(batch, pending));
   }
+  // Each change is within its caps; a row that many of them name is made of all.
+  if (batch.rows.length < batch.byChange.length)
+    for (const { index, data } of new Set(batch.byChange))
+      if (sizeOf(data) > maxRowCharacters) faults.push({ path: `changes.${index}.data`, message: tooLarge });
   if (faults.length > 0) throw new BackplaneError("invalid_input", {}, { errors: faults.slice(0, 50) });
   return batch;
 }
@@ -477,13 +481,16 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
 
 /** Of a row as JSON, whatever the number of writes that made it: two of the largest items. */
 const maxRowCharacters = 2 * dataCaps.characters;
+const tooLarge = `the row would have more than ${maxRowCharacters} characters; null empties a field`;
+const sizeOf = (data: object): number => JSON.stringify(data).length;
 
-/** Merged fields add up over many writes. Error: `invalid_input`. */
+/** Merged fields add up over many writes, however small each is. Error: `invalid_input`. */
 function assertFits({ index }: Pending, { data }: StoredEntity, patch: Record<string, unknown>): void {
-  const grows = Object.keys(patch).some((key) => !Object.hasOwn(data, key)) || JSON.stringify(patch).length > 4096;
-  if (!grows || JSON.stringify({ ...data, ...patch }).length <= maxRowCharacters) return;
-  const message = `the row would have more than ${maxRowCharacters} characters; null empties a field`;
-  throw new BackplaneError("invalid_input", {}, { errors: [{ path: `changes.${index}.data`, message }] });
+  const replaced = Object.fromEntries(
+    Object.keys(patch).flatMap((key) => (Object.hasOwn(data, key) ? [[key, data[key]]] : [])),
+  );
+  if (sizeOf(patch) <= sizeOf(replaced) || sizeOf({ ...data, ...patch }) <= maxRowCharacters) return;
+  throw new BackplaneError("invalid_input", {}, { errors: [{ path: `changes.${index}.data`, message: tooLarge }] });
 }
 
 const updateColumns = {
