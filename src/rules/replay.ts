@@ -150,13 +150,18 @@ export async function replayRule(run: ReplayRun): Promise<ReplayTotals & { trunc
           live: matches.some(({ id }) => id === "live"),
         });
     }
-    const verdicts = await inParallel(wanted, askedAtOnce, async ({ event, draft: ofDraft, live: ofLive }) => {
-      const answers = memory.of(event);
-      return {
-        draft: ofDraft ? await judges.draft.ask(event, answers) : undefined,
-        live: ofLive ? await judges.live?.ask(event, answers) : undefined,
-      };
-    });
+    const verdicts = await inParallel(
+      wanted,
+      { width: askedAtOnce, signal },
+      async ({ event, draft: ofDraft, live: ofLive }) => {
+        const answers = memory.of(event);
+        return {
+          draft: ofDraft ? await judges.draft.ask(event, answers) : undefined,
+          live: ofLive ? await judges.live?.ask(event, answers) : undefined,
+        };
+      },
+    );
+    if (signal.aborted) break;
     const kept: ReplayedEvent[] = [];
     for (const [n, { event, position: at }] of wanted.entries()) {
       if (signal.aborted) break;
@@ -395,11 +400,21 @@ async function readBatch(
   return rows;
 }
 
-async function inParallel<T, R>(items: readonly T[], width: number, work: (item: T) => Promise<R>): Promise<R[]> {
+interface Parallel {
+  width: number;
+  signal: AbortSignal;
+}
+
+/** Results in the order of the items; with holes once the signal has aborted. */
+async function inParallel<T, R>(
+  items: readonly T[],
+  { width, signal }: Parallel,
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
   const results = new Array<R>(items.length);
   let next = 0;
   const lane = async (): Promise<void> => {
-    while (next < items.length) {
+    while (next < items.length && !signal.aborted) {
       const at = next++;
       results[at] = await work(items[at]!);
     }

@@ -11,7 +11,7 @@ import { type Delivery, RetryLater } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { json } from "../store/json.ts";
-import type { Store } from "../store/store.ts";
+import type { Db, Store, Tx } from "../store/store.ts";
 import { evaluateExpression } from "./language/evaluate.ts";
 import { type ConditionOutcome, evaluateConditions, type OperatorCall } from "./language/evaluate-conditions.ts";
 import type { RuleEvent, RuleScope } from "./language/types.ts";
@@ -221,23 +221,8 @@ export function registerRunWorker(options: RunWorkerOptions): void {
         mostThrottleKey,
       );
     }
-    return await store.transaction(async (tx) => {
-      if (throttle) {
-        await sql`select pg_advisory_xact_lock(hashtextextended(${`rule:${organization}:${row.rule_id}`}, 0))`.execute(
-          tx,
-        );
-        const { rows } = await sql<{ count: number; next: Date | null }>`
-          select count(*)::int as count, min(acted_at) as next from rule_runs
-          where organization_id = ${organization} and rule_id = ${row.rule_id} and throttle_key = ${key}
-            and acted_at > now() - ${throttle.perMs}::float8 * interval '1 millisecond'`.execute(tx);
-        const { count = 0, next = null } = rows[0] ?? {};
-        if (count >= throttle.count) {
-          const until = next === null ? null : new Date(next.getTime() + throttle.perMs).toISOString();
-          Object.assign(trace, { throttle: clip({ key, acted: count, count: throttle.count, until }) as JsonObject });
-          return { status: "skipped", reason: "throttled" };
-        }
-      }
-      const { numUpdatedRows } = await tx
+    const act = async (executor: Db | Tx): Promise<void> => {
+      const { numUpdatedRows } = await executor
         .updateTable("rule_runs")
         .set({ acted_at: sql`now()`, throttle_key: key, trace: json(trace) })
         .where("organization_id", "=", organization)
@@ -246,6 +231,26 @@ export function registerRunWorker(options: RunWorkerOptions): void {
         .where("turn", "=", row.turn)
         .executeTakeFirst();
       if (numUpdatedRows !== 1n) throw new Superseded();
+    };
+    if (!throttle) {
+      await act(store.db);
+      return undefined;
+    }
+    return await store.transaction(async (tx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended(${`rule:${organization}:${row.rule_id}`}, 0))`.execute(
+        tx,
+      );
+      const { rows } = await sql<{ count: number; next: Date | null }>`
+        select count(*)::int as count, min(acted_at) as next from rule_runs
+        where organization_id = ${organization} and rule_id = ${row.rule_id} and throttle_key = ${key}
+          and acted_at > now() - ${throttle.perMs}::float8 * interval '1 millisecond'`.execute(tx);
+      const { count = 0, next = null } = rows[0] ?? {};
+      if (count >= throttle.count) {
+        const until = next === null ? null : new Date(next.getTime() + throttle.perMs).toISOString();
+        Object.assign(trace, { throttle: clip({ key, acted: count, count: throttle.count, until }) as JsonObject });
+        return { status: "skipped", reason: "throttled" };
+      }
+      await act(tx);
       return undefined;
     });
   }

@@ -34,7 +34,7 @@ export interface Operators {
   conditions?: Record<string, Operator>;
   actions?: Record<string, Operator>;
   variables?: Record<string, Operator>;
-  /** Ids of actions that may run twice. */
+  /** Ids of actions that may run twice, and of conditions that answer by params and event alone. */
   idempotent?: readonly string[];
 }
 
@@ -100,7 +100,10 @@ export async function openEngine(
       name: "Test",
       version: "1.0.0",
       contributes: {
-        conditions: Object.keys(operators.conditions ?? {}).map((id) => ({ id })),
+        conditions: Object.keys(operators.conditions ?? {}).map((id) => ({
+          id,
+          idempotent: operators.idempotent?.includes(id) ?? false,
+        })),
         actions: Object.keys(operators.actions ?? {}).map((id) => ({
           id,
           idempotent: operators.idempotent?.includes(id) ?? false,
