@@ -7,7 +7,7 @@ import { sharedDatabase, sharedNats } from "./shared-services.ts";
 const seed = Number(process.env["CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
 test(`embedded: what was accepted is handled after kills (seed ${seed})`, async () => {
-  const { accepted, missing } = await killRun({ seed, kills: 2 });
+  const { accepted, missing } = await killRun({ seed, kills: 1 });
   assert.ok(accepted > 3, `only ${accepted} requests were accepted`);
   assert.deepEqual(missing, []);
 });
@@ -15,7 +15,7 @@ test(`embedded: what was accepted is handled after kills (seed ${seed})`, async 
 test(`two hubs on one PostgreSQL: either may die (seed ${seed})`, async (t) => {
   if (!process.env["TEST_DATABASE_URL"]) return t.skip("needs TEST_DATABASE_URL");
   await using database = await sharedDatabase();
-  const { accepted, missing } = await killRun({ seed, kills: 2, hubs: 2, env: database.env });
+  const { accepted, missing } = await killRun({ seed, kills: 1, hubs: 2, env: database.env });
   assert.ok(accepted > 3, `only ${accepted} requests were accepted`);
   assert.deepEqual(missing, []);
 });
@@ -25,7 +25,7 @@ test(`two hubs on PostgreSQL and NATS: either may die (seed ${seed})`, async (t)
   if (!process.env["TEST_NATS_URL"]) return t.skip("needs TEST_NATS_URL");
   await using database = await sharedDatabase();
   await using nats = await sharedNats();
-  const { accepted, missing } = await killRun({ seed, kills: 2, hubs: 2, env: { ...database.env, ...nats.env } });
+  const { accepted, missing } = await killRun({ seed, kills: 1, hubs: 2, env: { ...database.env, ...nats.env } });
   assert.ok(accepted > 3, `only ${accepted} requests were accepted`);
   assert.deepEqual(missing, []);
 });

@@ -1,6 +1,5 @@
 /** What comes in and what goes out, in the production sandbox, against Twilio's documented answers. */
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { test } from "node:test";
 import { type HttpScript, type TestedPlugin, type TestWebhookAnswer, testPlugin } from "@backplane/plugin-api/testing";
 
@@ -14,8 +13,14 @@ const sent: HttpScript = {
   answer: { status: 201, body: { sid: "SM100", status: "queued" } },
 };
 
+async function hmac(hash: "SHA-1" | "SHA-256", secret: string, data: string): Promise<string> {
+  const bytes = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+  const key = await crypto.subtle.importKey("raw", bytes(secret), { name: "HMAC", hash }, false, ["sign"]);
+  return btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.sign("HMAC", key, bytes(data)))));
+}
+
 /** A form post as Twilio signs it: the URL, then every parameter sorted by name. */
-function post(plugin: TestedPlugin, form: Record<string, string>, path = ""): Promise<TestWebhookAnswer> {
+async function post(plugin: TestedPlugin, form: Record<string, string>, path = ""): Promise<TestWebhookAnswer> {
   const text = Object.keys(form)
     .sort()
     .reduce((all, name) => all + name + form[name], plugin.webhookUrl + path);
@@ -23,7 +28,7 @@ function post(plugin: TestedPlugin, form: Record<string, string>, path = ""): Pr
     path,
     headers: {
       "content-type": "application/x-www-form-urlencoded",
-      "x-twilio-signature": createHmac("sha1", authToken).update(text).digest("base64"),
+      "x-twilio-signature": await hmac("SHA-1", authToken, text),
     },
     body: String(new URLSearchParams(form)),
   });
@@ -188,7 +193,8 @@ test("an access token is Twilio's JWT, signed with the sealed key", async () => 
   });
   const token = await plugin.channel<string>("generateAccessToken", "ada_1");
   const [header, payload, signature] = token.split(".");
-  const read = (part: string): Record<string, unknown> => JSON.parse(Buffer.from(part, "base64url").toString());
+  const read = (part: string): Record<string, unknown> =>
+    JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
   assert.deepEqual(read(header!), { typ: "JWT", alg: "HS256", cty: "twilio-fpa;v=1" });
   const claims = read(payload!) as { iss: string; sub: string; iat: number; exp: number; grants: unknown };
   assert.deepEqual(
@@ -200,7 +206,8 @@ test("an access token is Twilio's JWT, signed with the sealed key", async () => 
       { identity: "ada_1", voice: { incoming: { allow: true }, outgoing: { application_sid: "AP1" } } },
     ],
   );
-  assert.equal(signature, createHmac("sha256", "key-secret").update(`${header}.${payload}`).digest("base64url"));
+  const expected = await hmac("SHA-256", "key-secret", `${header}.${payload}`);
+  assert.equal(signature, expected.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, ""));
   await assert.rejects(plugin.channel("generateAccessToken", "ada lovelace"), /letters, digits/);
 });
 

@@ -1,12 +1,10 @@
 /** Tokens, batches in any order, and what becomes news; in the production sandbox but for the order of samples. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { type TestedPlugin, type TestWebhookAnswer, testPlugin } from "@backplane/plugin-api/testing";
 import { changesOf, type DeviceState } from "./changes.ts";
+import fixtures from "./fixtures/samples.json" with { type: "json" };
 import type { Sample } from "./samples.ts";
-
-const fixtures = JSON.parse(await readFile(new URL("fixtures/samples.json", import.meta.url), "utf8"));
 
 const ago = (minutes: number): string => new Date(Date.now() - minutes * 60_000).toISOString();
 
