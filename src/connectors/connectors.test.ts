@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sql } from "kysely";
 import type { SyncOptions } from "../../plugin-api/src/connector.ts";
 import type { OrganizationId } from "../base/brands.ts";
 import { BackplaneError } from "../errors/error.ts";
@@ -574,3 +575,75 @@ test("a sync that failed for want of a connection runs again once there is one",
     "nothing failed since",
   );
 });
+
+test("types, sources and cursors that grow with the items end the run, and the connector's row stays small", async () => {
+  const many = (count: number, make: (n: number) => ScriptedItem) =>
+    calls(Array.from({ length: count }, (_, n) => make(n)));
+  const cases: [ScriptedConnector, RegExp][] = [
+    [many(150, (n) => item(`${n}`, { type: `type${n}` })), /more than 100 types/],
+    [many(40, (n) => item(`${n}`, { type: `type${n}`, cursor: "x".repeat(60_000) })), /cursors have more than/],
+    [
+      {
+        ...many(1_200, (n) => item(`${n}`)),
+        mapToUnifiedModel: ({ id }) => [{ type: "contacts", source: `${plugin}:${id}`, externalId: id, data: {} }],
+      },
+      /more than 1000 types and sources/,
+    ],
+  ];
+  for (const [connector, reason] of cases) {
+    const organization = await install(connector);
+    const run = await syncs(organization);
+    assert.equal(run.status, "failed");
+    assert.equal(run.error?.code, "result_invalid");
+    assert.match(run.error!.message, reason);
+    const state = await store.db
+      .selectFrom("connector_states")
+      .selectAll()
+      .where("organization_id", "=", organization)
+      .executeTakeFirstOrThrow();
+    assert.ok(JSON.stringify(state).length < 1_200_000);
+  }
+});
+
+test("a full sync deletes nothing of a type whose grant was taken back", async () => {
+  const connector = calls([item("1")], []);
+  const organization = await install(connector);
+  await syncs(organization);
+  await store.db
+    .updateTable("installations")
+    .set({ grants: json(["network:inbound"]) })
+    .where("organization_id", "=", organization)
+    .execute();
+  engine.installations.committed({ organization, plugin });
+  await sql`update entities set updated_at = now() - interval '1 hour' where organization_id = ${organization}`.execute(
+    store.db,
+  );
+  const run = await syncs(organization, { full: true });
+  assert.equal(run.status, "succeeded");
+  assert.deepEqual(await rows(organization), ["1=1"]);
+});
+
+test("a listener that hangs keeps no other and no schedule waiting", async () => {
+  const hanging = Promise.withResolvers<null>();
+  const slow = await install({ registerRealtimeListener: () => hanging.promise }, { connector: { realtime: true } });
+  const quick = await install({ registerRealtimeListener: () => null }, { connector: { realtime: true } });
+  const registered = async (organization: OrganizationId) =>
+    (await engine.connectors.state(organization, plugin)).realtime?.state === "registered";
+  for (const organization of [slow, quick])
+    for (let waited = 0; waited < 5_000 && !(await due(organization)); waited += 20) await sleep(20);
+  const ticking = engine.tick();
+  for (let waited = 0; waited < 5_000 && !(await registered(quick)); waited += 20) await sleep(20);
+  assert.equal(await registered(quick), true);
+  assert.equal(await registered(slow), false);
+  hanging.resolve(null);
+  await ticking;
+});
+
+async function due(organization: OrganizationId): Promise<boolean> {
+  const row = await store.db
+    .selectFrom("connector_states")
+    .select("realtime_at")
+    .where("organization_id", "=", organization)
+    .executeTakeFirst();
+  return row?.realtime_at != null;
+}

@@ -309,11 +309,12 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       .limit(1)
       .executeTakeFirst()) !== undefined;
 
-  let firstTick = true;
-  jobs.every("connectors", options.tickMs ?? 5_000, async (signal) => {
-    if (firstTick) await realtime.addressChanged();
-    firstTick = false;
-    await runDue();
+  jobs.every("connectors", options.tickMs ?? 5_000, runDue);
+  // On its own: it waits for services, and no schedule may wait for them.
+  let firstLook = true;
+  jobs.every("connector listeners", options.tickMs ?? 5_000, async (signal) => {
+    if (firstLook) await realtime.addressChanged();
+    firstLook = false;
     await realtime.run(signal);
   });
   jobs.every(

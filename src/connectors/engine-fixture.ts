@@ -171,7 +171,8 @@ export async function startEngine({
     jobs: {
       ...jobs,
       every(name, ms, work, options) {
-        if (name === "connectors") works.push(() => work(new AbortController().signal));
+        if (name === "connectors" || name === "connector listeners")
+          works.push(() => work(new AbortController().signal));
         return jobs.every(name, ms, work, options);
       },
     },

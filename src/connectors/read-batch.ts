@@ -56,7 +56,8 @@ const maxBatchBytes = 16 * 1024 * 1024;
 const maxItems = 1000;
 const maxEntities = 5000;
 const maxCursorBytes = 64 * 1024;
-const maxTypes = 100;
+/** Types of item, of one connector. */
+export const maxTypes = 100;
 const maxName = 512;
 const maxEvents = 200;
 const typeShape = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;

@@ -134,10 +134,13 @@ export function createRealtime({
           order by c.realtime_at limit ${atOnce} for update of c skip locked) due
         where s.organization_id = due.organization_id and s.plugin_id = due.plugin_id
         returning s.organization_id, s.plugin_id, s.realtime`.execute(store.db);
-      for (const row of rows) {
-        if (signal?.aborted) break;
-        await register(row.organization_id, row.plugin_id, row.realtime as unknown as RealtimeState | null);
-      }
+      if (signal?.aborted) return 0;
+      // Beside each other: one that hangs keeps nobody else's waiting.
+      await Promise.all(
+        rows.map((row) =>
+          register(row.organization_id, row.plugin_id, row.realtime as unknown as RealtimeState | null),
+        ),
+      );
       return rows.length;
     },
     async addressChanged() {

@@ -12,6 +12,7 @@ import { json } from "../store/json.ts";
 import type { Database } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { nowhere, type Position } from "./position.ts";
+import { maxTypes } from "./read-batch.ts";
 
 export type RunStatus = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
 export type RunTrigger = "schedule" | "manual" | "event";
@@ -109,7 +110,9 @@ export async function requestRun(
     .forUpdate()
     .executeTakeFirst();
   if (queued) {
-    const union = queued.types === null || types === undefined ? null : [...new Set([...queued.types, ...types])];
+    const both = queued.types === null || types === undefined ? null : [...new Set([...queued.types, ...types])];
+    // Requests come from plugins too, and of so many types all is as good.
+    const union = both === null || both.length > maxTypes ? null : both;
     await tx
       .updateTable("connector_runs")
       .set({ full_run: queued.full_run || full, types: union === null ? null : json(union) })

@@ -22,13 +22,14 @@ import { BackplaneError, toBackplaneError } from "../errors/error.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import { cutLimits } from "../policy/limits.ts";
+import { permits } from "../policy/permits.ts";
 import { json, jsonRows } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
 import { faultOfRun, judge } from "./failure.ts";
 import { advance, completed, mergedPosition, optionsOf, outOfOrder, type Position, storable } from "./position.ts";
 import { type PulledBatch, pullBatches } from "./pull-batches.ts";
-import type { StreamEnd, SyncedItem } from "./read-batch.ts";
+import { maxTypes, type StreamEnd, type SyncedItem } from "./read-batch.ts";
 import { commitRun, holdRun, isOpen, type Run, RunLost, recordPosition, takeUpRun, writeRun } from "./run-records.ts";
 import { writeItems } from "./write-items.ts";
 
@@ -56,6 +57,10 @@ const softShare = 0.5;
 const maxStalls = 60;
 const pausedMs = 60_000;
 const sweepSize = 500;
+/** Types of entity times sources: they are kept in the connector's row. */
+const maxPairs = 1_000;
+/** Characters of all cursors together: they are written with every batch. */
+const maxPosition = 1024 * 1024;
 /** Rows written this shortly before a full run began may have come by a push that the service's list does not show yet. */
 const sweepMarginMs = 60_000;
 
@@ -198,6 +203,8 @@ async function commitBatch(
   const { organization, plugin } = run;
   const { start, working: before } = run.position!;
   const working = advance(before, items);
+  const progress = progressOf(run, items);
+  assertKeepable(run, working, progress);
   const fresh = newPairs(run, items);
   const stored = await store.transaction(async (tx) => {
     const write = {
@@ -219,7 +226,7 @@ async function commitBatch(
         deleted: run.counts.deleted + written.deleted,
         unchanged: run.counts.unchanged + written.unchanged,
       },
-      progress: progressOf(run, items),
+      progress,
       batches: run.batches + 1,
       failures: 0,
       stalls: 0,
@@ -232,6 +239,16 @@ async function commitBatch(
   });
   fresh.stored();
   return stored;
+}
+
+/** Types and cursors are the connector's words: what the hub writes with every batch must not grow with its items. */
+function assertKeepable({ plugin }: Run, working: Position, progress: Run["progress"]): void {
+  const types = new Set([working.own, working.derived, progress].flatMap(Object.keys));
+  types.delete("*");
+  const invalid = (reason: string): BackplaneError => new BackplaneError("result_invalid", { plugin, reason });
+  if (types.size > maxTypes) throw invalid(`its items are of more than ${maxTypes} types`);
+  if (JSON.stringify(working).length > maxPosition)
+    throw invalid(`its cursors have more than ${maxPosition} characters together`);
 }
 
 function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progress"] {
@@ -287,16 +304,27 @@ function newPairs(run: Run, items: readonly SyncedItem[]): { pairs: string[]; st
 
 async function rememberPairs(tx: Tx, run: Run, pairs: readonly string[]): Promise<void> {
   if (pairs.length === 0) return;
-  await sql`update connector_states s set pairs = (
+  const { rows } = await sql<{ count: number }>`update connector_states s set pairs = (
       select jsonb_agg(distinct pair) from (
         select jsonb_array_elements(s.pairs) as pair union select jsonb_array_elements(${`[${pairs.join(",")}]`}::text::jsonb)
       ) known)
-    where organization_id = ${run.organization} and plugin_id = ${run.plugin}`.execute(tx);
+    where organization_id = ${run.organization} and plugin_id = ${run.plugin}
+    returning jsonb_array_length(pairs) as count`.execute(tx);
+  if ((rows[0]?.count ?? 0) > maxPairs)
+    throw new BackplaneError("result_invalid", {
+      plugin: run.plugin,
+      reason: `its entities are of more than ${maxPairs} types and sources; a source names a service or an account, not an item`,
+    });
 }
 
-/** Deletes, some at a time, what earlier syncs have stored and this full run has not seen. */
-async function sweep({ store, entities }: SyncRunsOptions, run: Run, trace: Trace): Promise<void> {
+/** Deletes, some at a time, what earlier syncs have stored and this full run has not seen, of types that it may still write. */
+async function sweep({ store, entities, installations }: SyncRunsOptions, run: Run, trace: Trace): Promise<void> {
   const { organization, plugin } = run;
+  const { grants } = await installations.get(organization, plugin);
+  const { rows: stored } = await sql<{ type: string }>`
+    select distinct p ->> 0 as type from connector_states s, jsonb_array_elements(s.pairs) p
+    where s.organization_id = ${organization} and s.plugin_id = ${plugin}`.execute(store.db);
+  const types = stored.map(({ type }) => type).filter((type) => permits(grants, `data:write:${type}`));
   const before = new Date(run.startedAt!.getTime() - sweepMarginMs).toISOString();
   for (;;) {
     const deleted = await store.transaction(async (tx) => {
@@ -305,7 +333,8 @@ async function sweep({ store, entities }: SyncRunsOptions, run: Run, trace: Trac
         select e.type, e.source, e.external_id from entities e
         join (select p ->> 0 as type, p ->> 1 as source from connector_states s, jsonb_array_elements(s.pairs) p
           where s.organization_id = ${organization} and s.plugin_id = ${plugin}) pairs on pairs.type = e.type and pairs.source = e.source
-        where e.organization_id = ${organization} and e.external_id is not null and e.deleted_at is null
+        where e.organization_id = ${organization} and e.type = any(${types}::text[])
+        and e.external_id is not null and e.deleted_at is null
         and e.updated_at < ${before}::text::timestamptz
         and not exists (select 1 from connector_seen n where n.organization_id = ${organization} and n.plugin_id = ${plugin} and n.run_id = ${run.id}
           and n.type = e.type and n.source = e.source and n.external_id = e.external_id)
@@ -348,6 +377,7 @@ async function complete(
   await store.transaction(async (tx) => {
     await holdRun(tx, run);
     const working = completed(run.position!.working, end, run.types);
+    assertKeepable(run, working, run.progress);
     const position = run.full && run.types !== undefined ? mergedPosition(run.position!.start, working) : working;
     const ended: Run = {
       ...run,
