@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { sql } from "kysely";
 import { asOrganizationId, type OrganizationId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
+import { TokenBuckets } from "../base/token-bucket.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
@@ -42,7 +43,7 @@ export interface Triggers {
   onEvent: HubEventHandler;
   /** Starts what is due; one node has each due time. Returns how many runs began. */
   tick(): Promise<number>;
-  /** Error: `not_found` for a token that is none. */
+  /** Errors: `not_found` for a token that is none, `rate_limited`. */
   hook(request: HookRequest): Promise<BegunRun>;
   /** Also for a rule that is not enabled. Errors: `not_found`, `rule_broken`. */
   manual(request: ManualRun): Promise<BegunRun>;
@@ -56,8 +57,11 @@ export interface TriggersOptions {
 }
 
 const duePerTick = 100;
+/** Requests that one hook takes on one hub: whoever has its address can send, and each becomes a row with its body. */
+const hookRate = { perSecond: 50, burst: 500 };
 
 export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions): Triggers {
+  const hooks = new TokenBuckets(hookRate);
   const onEvent: HubEventHandler = async ({ organization: id, event, depth, enqueuedAt }) => {
     const organization = asOrganizationId(id);
     const set = await sets.current(organization);
@@ -97,53 +101,59 @@ export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions)
     now: Date;
   }
 
+  /** What is due in one organisation. */
+  async function startDue(organization: OrganizationId): Promise<number> {
+    // Compiled outside of the transaction; a rule that changes meanwhile has new due times, which the rows show.
+    const set = await sets.current(organization);
+    return await store.transaction(async (tx) => {
+      const { rows } = await sql<Due>`
+        select *, now() as now from rule_schedules where organization_id = ${organization} and next_at <= now()
+        order by next_at limit ${duePerTick} for update skip locked`.execute(tx);
+      let count = 0;
+      // In the order in which every transaction takes the locks of rules.
+      for (const due of rows.toSorted((a, b) => (a.rule_id < b.rule_id ? -1 : 1))) {
+        // However many due times have passed, this is the one run for them.
+        const next = nextTime(due.cron, due.timezone, due.now);
+        const ofRow = sql`organization_id = ${organization} and rule_id = ${due.rule_id} and n = ${due.n}`;
+        if (next)
+          await sql`update rule_schedules set next_at = ${next.toISOString()}::timestamptz where ${ofRow}`.execute(tx);
+        else await sql`delete from rule_schedules where ${ofRow}`.execute(tx);
+        const rule = set.rules.get(due.rule_id);
+        if (!rule?.compiled) continue;
+        const [run] = await runs.begin(tx, organization, [
+          {
+            rule: { id: rule.id, version: rule.version, compiled: rule.compiled },
+            kind: "cron",
+            name: `${due.n}:${due.next_at.toISOString()}`,
+            at: due.next_at,
+            event: happening(organization, {
+              kind: "cron",
+              data: { scheduledAt: due.next_at.toISOString(), cron: due.cron },
+              at: due.next_at,
+            }),
+            trigger: due.n,
+            depth: 0,
+            trace: continueTrace(undefined),
+            actor: "system",
+          },
+        ]);
+        if (run?.fresh) count += 1;
+      }
+      return count;
+    });
+  }
+
   async function tick(): Promise<number> {
     const { rows: near } = await sql<{ organization_id: string }>`
       select distinct organization_id from rule_schedules where next_at <= now()`.execute(store.db);
     let begun = 0;
+    const failures: unknown[] = [];
+    // What is wrong with one organisation's rules must not stop the clocks of those after it.
     for (const { organization_id: id } of near) {
-      const organization = asOrganizationId(id);
-      // Compiled outside of the transaction; a rule that changes meanwhile has new due times, which the rows show.
-      const set = await sets.current(organization);
-      begun += await store.transaction(async (tx) => {
-        const { rows } = await sql<Due>`
-          select *, now() as now from rule_schedules where organization_id = ${organization} and next_at <= now()
-          order by next_at limit ${duePerTick} for update skip locked`.execute(tx);
-        let count = 0;
-        // In the order in which every transaction takes the locks of rules.
-        for (const due of rows.toSorted((a, b) => (a.rule_id < b.rule_id ? -1 : 1))) {
-          // However many due times have passed, this is the one run for them.
-          const next = nextTime(due.cron, due.timezone, due.now);
-          const ofRow = sql`organization_id = ${organization} and rule_id = ${due.rule_id} and n = ${due.n}`;
-          if (next)
-            await sql`update rule_schedules set next_at = ${next.toISOString()}::timestamptz where ${ofRow}`.execute(
-              tx,
-            );
-          else await sql`delete from rule_schedules where ${ofRow}`.execute(tx);
-          const rule = set.rules.get(due.rule_id);
-          if (!rule?.compiled) continue;
-          const [run] = await runs.begin(tx, organization, [
-            {
-              rule: { id: rule.id, version: rule.version, compiled: rule.compiled },
-              kind: "cron",
-              name: `${due.n}:${due.next_at.toISOString()}`,
-              at: due.next_at,
-              event: happening(organization, {
-                kind: "cron",
-                data: { scheduledAt: due.next_at.toISOString(), cron: due.cron },
-                at: due.next_at,
-              }),
-              trigger: due.n,
-              depth: 0,
-              trace: continueTrace(undefined),
-              actor: "system",
-            },
-          ]);
-          if (run?.fresh) count += 1;
-        }
-        return count;
-      });
+      const started = await startDue(asOrganizationId(id)).catch((error: unknown) => void failures.push(error));
+      begun += started ?? 0;
     }
+    if (failures.length > 0) throw failures[0];
     return begun;
   }
 
@@ -160,6 +170,8 @@ export function createTriggers({ store, sets, runs, eventLog }: TriggersOptions)
       const set = found && (await sets.current(organization));
       const rule = set?.rules.get(found!.rule_id);
       if (!rule?.enabled || !rule.compiled) throw new BackplaneError("not_found", { thing: "hook" });
+      const retryAfter = hooks.take(`${organization}\0${token}`);
+      if (retryAfter > 0) throw new BackplaneError("rate_limited", { retryAfter });
       const { compiled } = rule;
       const at = new Date();
       const name =

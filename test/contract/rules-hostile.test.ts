@@ -197,3 +197,17 @@ test("an organisation that goes takes its rules along", async () => {
     assert.deepEqual(rows, [], table);
   }
 });
+
+test("whoever has the address of a hook cannot fill the hub with it", async () => {
+  const source = `id: flooded\nname: Flooded\ntrigger: {webhook: door}\n${note}`;
+  const { path } = (await ask("acme", "POST", "/api/rules", { source })).body.hooks[0];
+  const statuses = new Map<number, number>();
+  for (let n = 0; n < 60 && !statuses.has(429); n++) {
+    const ring = () =>
+      hub.request("POST", path, { token: null, body: "{}", headers: { "idempotency-key": "the same again" } });
+    for (const { status } of await Promise.all(Array.from({ length: 50 }, ring)))
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  }
+  assert.ok(statuses.get(202)! >= 500, JSON.stringify([...statuses]));
+  assert.deepEqual([...statuses.keys()], [202, 429]);
+});

@@ -432,7 +432,7 @@ function hookRoute(rules: Rules): RouteSpec {
     openQuery: true,
     raw: { types: ["*"], maxBytes: maxHookBody },
     success: { status: 202, schema: z.object({ run: z.string() }) },
-    errors: ["not_found", "payload_too_large"],
+    errors: ["not_found", "payload_too_large", "rate_limited"],
     async handler({ params, body, headers, trace }) {
       const key = headers["idempotency-key"] ?? headers["webhook-id"];
       const run = await rules.hook({
