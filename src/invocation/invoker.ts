@@ -60,6 +60,8 @@ export interface InvokeRequest {
   timeoutMs?: number;
   /** The result is a credential: the caller gets it, the record does not keep it. Sync calls only. @default false */
   confidential?: boolean;
+  /** The caller paces itself and must not use up the installation's rate, which is for live calls. @default false */
+  paced?: boolean;
   signal?: AbortSignal;
 }
 
@@ -174,7 +176,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
         throw new BackplaneError("permission_denied", { plugin: request.plugin, permission });
     }
     const chain = nextChain(request);
-    const retryAfter = buckets.take(`${request.organization}\0${request.plugin}`);
+    const retryAfter = request.paced ? 0 : buckets.take(`${request.organization}\0${request.plugin}`);
     if (retryAfter > 0) throw new BackplaneError("rate_limited", { retryAfter });
     const above = request.parent?.trace ?? request.trace;
     return { installation, contribution, chain, trace: above ? childSpan(above) : newTrace() };

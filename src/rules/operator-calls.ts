@@ -32,6 +32,8 @@ export interface OperatorRequest {
   trace: Trace;
   depth: number;
   timeoutMs?: number;
+  /** One of many that are asked for no event of now: they leave the plugin's rate to those that are. */
+  paced?: boolean;
   signal?: AbortSignal;
 }
 
@@ -68,6 +70,7 @@ export function createOperatorCalls({ invoker }: { invoker: Pick<Invoker, "run">
       actor: `rule:${request.context.rule.id}`,
       trace: request.trace,
       eventDepth: request.depth,
+      ...(request.paced ? { paced: true } : {}),
       ...(request.timeoutMs === undefined ? {} : { timeoutMs: request.timeoutMs }),
       ...(request.signal ? { signal: request.signal } : {}),
     });

@@ -77,7 +77,10 @@ test("an idempotent condition is asked once for equal params and event data, ano
   await using world = await open({
     conditions: {
       "test.same": () => ++asked.same > 0,
-      "test.each": () => ++asked.each > 0,
+      "test.each": ({ paced }) => {
+        assert.ok(paced, "a replay leaves the rate of the plugin to live calls");
+        return ++asked.each > 0;
+      },
     },
     idempotent: ["test.same"],
   });

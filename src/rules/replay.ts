@@ -341,9 +341,9 @@ function createMemory({ calls, catalog, signal }: ReplayRun, totals: ReplayTotal
           remember(
             JSON.stringify([request.operator, request.params]),
             catalog.conditions.get(request.operator)?.idempotent ?? false,
-            () => calls.condition(request),
+            () => calls.condition({ ...request, paced: true }),
           ),
-        variable: (request) => remember(request.operator, false, () => calls.variable(request)),
+        variable: (request) => remember(request.operator, false, () => calls.variable({ ...request, paced: true })),
       };
       faces.set(event, face);
       return face;

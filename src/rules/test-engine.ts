@@ -25,7 +25,8 @@ export interface OperatorCall {
   /** RuleContext, as a plugin gets it. */
   // biome-ignore lint/suspicious/noExplicitAny: tests look into it.
   context: any;
-  request: InvokeRequest;
+  /** It leaves the plugin's rate to live calls. */
+  paced: boolean;
 }
 
 type Operator = (call: OperatorCall) => unknown;
@@ -125,7 +126,9 @@ export async function openEngine(
       const operator = operators[`${kind as "action"}s`]?.[name];
       if (!operator) throw new BackplaneError("function_not_found", { plugin, kind, name });
       // As across the wall: nothing is shared.
-      const result = await operator(JSON.parse(JSON.stringify({ node: node.id, params, context })) as OperatorCall);
+      const result = await operator(
+        JSON.parse(JSON.stringify({ node: node.id, params, context, paced: request.paced ?? false })) as OperatorCall,
+      );
       if (node.dead) await never();
       return { record: { ...made, result: result === undefined ? null : JSON.parse(JSON.stringify(result)) } };
     } catch (error) {
