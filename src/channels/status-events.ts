@@ -57,7 +57,8 @@ export function createStatusEvents({ store, outcomes }: StatusEventsOptions): Hu
     if (attempt) return outcomes.reported(attempt, report);
     const age = Date.now() - Date.parse(event.time);
     if (age < earlyMs && (await isSending(event.organization, plugin)))
-      throw new RetryLater(lookAgainMs, "a message is being sent whose receipt may name it");
+      // Less and less often, for a plugin can make up any number of messages that nobody knows.
+      throw new RetryLater(Math.max(lookAgainMs, age / 2), "a message is being sent whose receipt may name it");
   };
 }
 

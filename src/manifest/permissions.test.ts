@@ -156,6 +156,11 @@ describe("permission grammar", () => {
     assert.equal(risk("data:write:contacts"), "high");
     assert.equal(risk("event:publish:greeter.*"), "low");
     assert.equal(risk("event:publish:data.*"), "medium");
+    assert.equal(risk("event:publish:comms.MessageReceived"), "medium");
+    for (const asks of ["event:publish:comms.*", "event:publish:comms.MessageRequested"]) {
+      assert.equal(risk(asks), "high");
+      assert.match(describePermission(asks).sentence, /send messages in your name/);
+    }
   });
 
   test("shows the letters behind punycode, so that a look-alike can be seen", () => {

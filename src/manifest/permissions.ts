@@ -61,8 +61,12 @@ const targeted: Record<string, Row> = {
     target: { example: "network:outbound:api.vendor.com", fault: hostFault },
   },
   "event:publish": {
-    sentence: (pattern) => `Publish ${showEvents(pattern)} to your other plugins and rules.`,
-    risk: (pattern) => (/^(data|connector|comms)\./.test(pattern) ? "medium" : "low"),
+    sentence: (pattern) =>
+      asksForMessages(pattern)
+        ? `Publish ${showEvents(pattern)} to your other plugins and rules, and so send messages in your name over all your channels.`
+        : `Publish ${showEvents(pattern)} to your other plugins and rules.`,
+    risk: (pattern) =>
+      asksForMessages(pattern) ? "high" : /^(data|connector|comms)\./.test(pattern) ? "medium" : "low",
     target: { example: "event:publish:greeter.*", fault: publishFault },
   },
   "event:subscribe": {
@@ -173,6 +177,9 @@ function folderFault(path: string): string | undefined {
     return "the path may not have `.`, `..`, empty parts or a slash at the end";
   return undefined;
 }
+
+/** The hub sends the messages that such events ask for. */
+const asksForMessages = (pattern: string): boolean => pattern === "comms.*" || pattern === "comms.MessageRequested";
 
 function showEvents(pattern: string): string {
   return pattern.endsWith(".*") ? `all events of \`${pattern.slice(0, -2)}\`` : `events of type \`${pattern}\``;
