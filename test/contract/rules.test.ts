@@ -1,6 +1,7 @@
 /** Rules from the outside: saved, set off, run, tried dry, replayed. The engine's own corners are in rule-runs.test.ts and rules-hostile.test.ts. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { officeRule, vipRule } from "../../src/rules/language/rules.fixture.ts";
 import { documentOperators, ruleOperators } from "../kit/rule-operators.ts";
 import { type Keys, startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
 
@@ -42,26 +43,7 @@ const notes = async (organization = "acme"): Promise<{ text: string; externalId:
 };
 
 test("the document's first example: a VIP's missed call leads to an email, somebody else's does not", async () => {
-  const source = `# "If a VIP misses 3+ calls, send them a follow-up email"
-name: VIP Missed Call Follow-up
-trigger:
-  event: comms.CallMissed
-conditions:
-  - operator: comms.missedCalls
-    params:
-      contactId: "{{ event.fromContactId }}"
-      count: 3
-  - operator: contact.HasTag
-    params:
-      tag: "vip"
-actions:
-  - operator: comms.sendEmail
-    params:
-      to: "{{ event.fromContactId }}"
-      subject: "Sorry we missed you"
-      body: "We noticed we've missed your last few calls. Please reply to this email or call us back at your convenience."
-`;
-  const { body: rule } = await save(source);
+  const { body: rule } = await save(vipRule);
   assert.equal(rule.id, "vip-missed-call-follow-up");
   assert.deepEqual([rule.state, rule.version, rule.triggers], ["enabled", 1, [{ event: "comms.CallMissed" }]]);
   const met = await publish("comms.CallMissed", { fromContactId: "c-vip", callId: "k1" });
@@ -79,19 +61,7 @@ actions:
 });
 
 test("the document's second example: arriving at work sends one text for each open follow-up", async () => {
-  const { body: rule } = await save(`name: Office Arrival Follow-up Flush
-trigger:
-  event: location.PlaceArrived
-conditions:
-  - operator: location.IsUserAtPlace
-    params:
-      placeType: work
-actions:
-  - operator: comms.sendSms
-    params:
-      to: "{{ followUp.contactId }}"
-      body: "Hey! I'm now at the office — happy to connect. Give me a call or reply here."
-`);
+  const { body: rule } = await save(officeRule);
   await publish("location.PlaceArrived", { placeType: "work", placeId: "p" });
   const [run] = await ended(rule.id);
   assert.equal(run.status, "succeeded");

@@ -8,42 +8,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
+import { officeRule, vipRule } from "../../src/rules/language/rules.fixture.ts";
 import { startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
-
-const missedCallRule = `# "If a VIP misses 3+ calls, send them a follow-up email"
-name: VIP Missed Call Follow-up
-trigger:
-  event: comms.CallMissed
-conditions:
-  - operator: comms.missedCalls
-    params:
-      contactId: "{{ event.fromContactId }}"
-      count: 3
-  - operator: contact.HasTag
-    params:
-      tag: "vip"
-actions:
-  - operator: comms.sendEmail
-    params:
-      to: "{{ event.fromContactId }}"
-      subject: "Sorry we missed you"
-      body: "We noticed we've missed your last few calls. Please reply to this email or call us back at your convenience."
-`;
-
-const officeRule = `# "When I arrive at the office, send my pending follow-ups"
-name: Office Arrival Follow-up Flush
-trigger:
-  event: location.PlaceArrived
-conditions:
-  - operator: location.IsUserAtPlace
-    params:
-      placeType: work
-actions:
-  - operator: comms.sendSms
-    params:
-      to: "{{ followUp.contactId }}"
-      body: "Hey! I'm now at the office — happy to connect. Give me a call or reply here."
-`;
 
 interface Received {
   host: string;
@@ -157,7 +123,7 @@ test("the bundled plugins are installed and active, and the Microsoft account is
 });
 
 test("the third missed call of a VIP sends one mail, however often the webhooks come; others' calls send none", async () => {
-  const rule = await ok("POST", "/api/rules", { source: missedCallRule });
+  const rule = await ok("POST", "/api/rules", { source: vipRule });
   await ok("POST", "/api/entities/contacts", [
     {
       externalId: "ada",
