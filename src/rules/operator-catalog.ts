@@ -101,17 +101,18 @@ interface Draft {
 
 const emptyDraft = (): Draft => ({ conditions: new Map(), actions: new Map(), variables: new Map() });
 
-/** Of two plugins that offer one id the active one counts, then the one that was installed first. */
+/**
+ * Of two plugins that offer one id the active one counts, then the one that was installed first. One in quarantine keeps its
+ * ids, for nobody has decided on it: whoever can make a plugin fail must not be handed what rules tell it.
+ */
 export function catalogOf(oldestFirst: readonly Installation[]): LoadedCatalog {
   const active = emptyDraft();
   const installed = emptyDraft();
   const offered = new Map<string, string>();
   const list: OperatorInfo[] = [];
   const paused = new Map<string, string>();
-  const ordered = [
-    ...oldestFirst.filter(({ status }) => status === "active"),
-    ...oldestFirst.filter(({ status }) => status !== "active"),
-  ];
+  const holds = ({ status }: Installation): boolean => status === "active" || status === "quarantined";
+  const ordered = [...oldestFirst.filter(holds), ...oldestFirst.filter((installation) => !holds(installation))];
   for (const { plugin, manifest, status } of ordered) {
     const isActive = status === "active";
     if (!isActive) paused.set(plugin, status);
