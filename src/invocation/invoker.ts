@@ -11,6 +11,7 @@
  */
 
 import type { Attributes } from "@opentelemetry/api";
+import { sql } from "kysely";
 import type { CallContext } from "../abilities/call-context.ts";
 import type { ExecutionId, OrganizationId, PluginId } from "../base/brands.ts";
 import { encodeJson } from "../base/json.ts";
@@ -431,7 +432,15 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
         .where("node_id", "not in", [...alive, node])
         .returning("id")
         .execute();
-      return rows.length;
+      // An asynchronous one whose delivery was given up, because every hub that took it died, comes never again.
+      const { rows: givenUp } = await sql<{ id: string }>`
+        update executions e set status = 'failed', ended_at = now(),
+          error = ${json({ code: "hub_lost", message: new BackplaneError("hub_lost").message })}
+        from deliveries d
+        where e.status in ('queued', 'running') and e.mode = 'async' and d.organization_id = e.organization_id
+          and d.consumer = 'execution:' || e.plugin_id and d.item_id = e.id and d.state = 'dead'
+        returning e.id`.execute(store.db);
+      return rows.length + givenUp.length;
     },
     get running() {
       return running.size;

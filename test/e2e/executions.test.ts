@@ -158,6 +158,18 @@ test("uninstalling ends what is queued and what runs", async () => {
   assert.equal((await ended(hub, executionId)).status, "cancelled");
 });
 
+test("an asynchronous call whose delivery was given up is failed, not left running", async () => {
+  const { executionId } = (await hub.call("acme", plugin, "hang", {}, { mode: "async" })).body;
+  await until(async () => (await read(hub, executionId)).status === "running");
+  const { store, invoker, nodeId } = hub.hub;
+  // As when every hub that took it died.
+  await store.db.updateTable("deliveries").set({ state: "dead" }).where("item_id", "=", executionId).execute();
+  assert.equal(await invoker.failLost([nodeId]), 1);
+  const { status, error } = await read(hub, executionId);
+  assert.deepEqual([status, error?.code], ["failed", "hub_lost"]);
+  assert.equal(await invoker.failLost([nodeId]), 0);
+});
+
 test("a hub that stops lets calls finish, refuses new ones with 503, and its successor goes on with what was accepted", async () => {
   const dataDir = await mkdtemp(join(tmpdir(), "backplane-restart-"));
   try {
