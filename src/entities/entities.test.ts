@@ -511,4 +511,22 @@ for (const driver of ["pglite", "postgres"] as const)
         { numRuns: 12 },
       );
     });
+
+    test("fat rows are read and written a few at a time: what one call holds of the hub's memory is bounded", async () => {
+      const wide = { ...write, organization: asOrganizationId("wide") };
+      for (const field of ["a", "b"])
+        for (let n = 0; n < 70; n += 10)
+          await batch(
+            Array.from({ length: 10 }, (_, i) => item("fat_rows", `${n + i}`, { [field]: "x".repeat(250_000) })),
+            wide,
+          );
+      const page = (limit: number) => entities.query(wide.organization, "fat_rows", {}, { limit });
+      await fails(page(70), "limit");
+      assert.equal((await page(20)).length, 20);
+      const ids = [...(await page(30)).map(({ id }) => id)];
+      const all = Array.from({ length: 70 }, (_, n) => item("fat_rows", `${n}`, { seen: true }));
+      await fails(batch(all, wide), "changes");
+      assert.equal((await batch(all.slice(0, 30), wide)).updated, 30);
+      assert.equal(await entities.delete(wide, "fat_rows", ids), 30);
+    });
   });

@@ -10,7 +10,7 @@ import { BackplaneError } from "../errors/error.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertEntityType, type EntityRow, presentEntity, type StoredEntity } from "./entity-record.ts";
 import { type LinkCall, linkedIdsOf, linkRows, unlinkRows } from "./links.ts";
-import { matchingRows, pageStatement, type QueryOptions } from "./page-statement.ts";
+import { matchingRows, maxPageBytes, pageStatement, type QueryOptions } from "./page-statement.ts";
 import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite, WriteHistory } from "./write-batch.ts";
 
 export type { EntityRow } from "./entity-record.ts";
@@ -109,6 +109,8 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     const { statement, rows, order, size } = pageStatement(organization, type, filter, options);
     const found = await statement.execute(store.db);
     const here = found.rows.slice(0, size);
+    if ((here.at(-1)?.bytes ?? 0) > maxPageBytes)
+      throw invalid("limit", `the rows have more than ${maxPageBytes} bytes together; ask for fewer at once`);
     const last = here.at(-1);
     const total = options.count ? await countTo(rows, maxPageCount) : undefined;
     return {

@@ -21,8 +21,11 @@ export interface QueryOptions {
   includeDeleted?: boolean | undefined;
 }
 
+/** A row of a page, with the sort key and with `bytes` of data of it and those before it; without `data` beyond what a page holds. */
+export type FoundRow = StoredEntity & { key: string; bytes: number };
+
 export interface PageStatement {
-  statement: RawBuilder<StoredEntity & { key: string }>;
+  statement: RawBuilder<FoundRow>;
   /** `from … where …` of all that match. */
   rows: RawBuilder<unknown>;
   order: Order;
@@ -41,16 +44,24 @@ export function pageStatement(
   const size = Math.min(Math.max(limit, 1), 200);
   const after = cursor === undefined ? sql`` : sql`and ${order.after(cursor)}`;
   const part = sql`limit ${size + 1} offset ${Math.min(Math.max(offset, 0), 100_000)}`;
-  const statement = searchesText(filter)
+  const found = searchesText(filter)
     ? // Words are found first and sorted then: the planner overrates how many rows have them, and would read every text in order.
-      sql<
-        StoredEntity & { key: string }
-      >`select * from (select e.*, ${order.key} as key, ${order.by} as sort_by ${rows} ${after} offset 0) as found
+      sql`select * from (select e.*, ${order.key} as key, ${order.by} as sort_by ${rows} ${after} offset 0) as found
         order by sort_by ${order.direction}, id ${order.direction} ${part}`
-    : sql<StoredEntity & { key: string }>`select e.*, ${order.key} as key ${rows} ${after}
+    : sql`select e.*, ${order.key} as key ${rows} ${after}
         order by ${order.by} ${order.direction}, e.id ${order.direction} ${part}`;
+  const statement = sql<FoundRow>`
+    select type, id, source, external_id, case when bytes <= ${maxPageBytes} then data end as data, version, plugin_id, execution_id,
+      created_at, updated_at, deleted_at, source_tags, link_id, key, bytes
+    from (select e.*, sum(${dataBytes}) over (rows unbounded preceding)::float8 as bytes from (${found}) e) measured`;
   return { statement, rows, order, size };
 }
+
+/** Of the data of one page's rows, as JSON text: the hub holds it several times over, and many pages are read at once. */
+export const maxPageBytes = 16 * 1024 * 1024;
+
+/** Bytes of `e.data` as text. Measured where it is large only: below that, rows are stored as they are. */
+export const dataBytes = sql`case when pg_column_size(e.data) < 1900 then pg_column_size(e.data) else octet_length(e.data::text) end`;
 
 function searchesText(filter: object): boolean {
   const { $text, $and } = filter as { $text?: unknown; $and?: unknown };

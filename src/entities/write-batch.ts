@@ -16,6 +16,7 @@ import type { Tx } from "../store/store.ts";
 import { checkKnownFields } from "./check-entity.ts";
 import { cleanData, dataCaps, type Reference, sameJson } from "./clean-data.ts";
 import { entityName, hubFields, type StoredEntity } from "./entity-record.ts";
+import { dataBytes } from "./page-statement.ts";
 
 /** Who writes, for provenance and for the events. */
 export interface EntityWrite {
@@ -61,6 +62,8 @@ const maxChanges = 1000;
 const maxNameLength = 512;
 const maxIdLength = 200;
 const maxTags = 200;
+/** Of the data that the rows of one call have already, which are all read. */
+const maxBatchBytes = 32 * 1024 * 1024;
 
 /**
  * Gives one outcome per change, in their order; the same for changes of one row. Errors: `invalid_input` naming
@@ -380,12 +383,14 @@ async function lock({ tx, write }: Storing, pendings: readonly Pending[]): Promi
     if (externalId === undefined) byId.push({ n, type, id });
     else named.push({ n, type, source, external_id: externalId });
   }
-  type Found = StoredEntity & { n: number };
+  type Found = StoredEntity & { n: number; bytes: number };
   // Lateral with a limit is one index search a row; a plain join becomes a scan of the table where its statistics are young.
   const select = (keys: RawBuilder<unknown>, where: RawBuilder<unknown>) =>
-    sql<Found>`select rows.n, e.* from ${keys} cross join lateral (
-      select ${columns} from entities e where e.organization_id = ${write.organization} and e.type = rows.type and ${where} limit 1 for update
-    ) e`.execute(tx);
+    sql<Found>`select n, type, id, source, external_id, case when bytes <= ${maxBatchBytes} then data end as data, version, plugin_id,
+        execution_id, created_at, updated_at, deleted_at, source_tags, link_id, bytes
+      from (select rows.n, e.*, sum(${dataBytes}) over (rows unbounded preceding)::float8 as bytes from ${keys} cross join lateral (
+        select ${columns} from entities e where e.organization_id = ${write.organization} and e.type = rows.type and ${where} limit 1 for update
+      ) e) measured`.execute(tx);
   const rows: Found[] = [];
   if (named.length > 0) {
     const keys = jsonRows(named, { n: "int", type: "text", source: "text", external_id: "text" });
@@ -393,7 +398,17 @@ async function lock({ tx, write }: Storing, pendings: readonly Pending[]): Promi
   }
   if (byId.length > 0)
     rows.push(...(await select(jsonRows(byId, { n: "int", type: "text", id: "text" }), sql`e.id = rows.id`)).rows);
-  for (const { n, ...row } of rows) found.set(pendings[n]!, row);
+  if (rows.some(({ bytes }) => bytes > maxBatchBytes))
+    throw new BackplaneError(
+      "invalid_input",
+      {},
+      {
+        errors: [
+          { path: "changes", message: `the rows have more than ${maxBatchBytes} bytes together; write fewer at once` },
+        ],
+      },
+    );
+  for (const { n, bytes: _, ...row } of rows) found.set(pendings[n]!, row);
   const wrong = [...found].filter(([{ id }, row]) => id !== undefined && id !== row.id).map(([pending]) => pending);
   if (wrong.length > 0) throw clash(wrong);
   return found;
