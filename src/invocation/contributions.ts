@@ -2,6 +2,7 @@
 
 import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { secretFields } from "../manifest/secret-fields.ts";
 import type { ContributionKind } from "./execution-record.ts";
 
 export interface Contribution {
@@ -15,6 +16,8 @@ export interface Contribution {
   permissions: readonly string[];
   /** A call lost through no fault of its own may be made again. */
   idempotent: boolean;
+  /** The result holds a secret: the caller gets it, no record keeps it. */
+  confidential: boolean;
 }
 
 /** Built-in handlers of connectors: `sync` with `mapToUnifiedModel` as a stream of batches, and `handleIncomingEvent` with it. */
@@ -25,7 +28,21 @@ const declared = (handler: readonly string[], idempotent: boolean): Contribution
   handler,
   permissions: [],
   idempotent,
+  confidential: false,
 });
+
+const confidential = new WeakMap<object, boolean>();
+
+/** Whether the schema of a result has `"format": "secret"` anywhere. Looked for once: every call asks. */
+function holdsSecret(returns: object | undefined): boolean {
+  if (returns === undefined) return false;
+  let known = confidential.get(returns);
+  if (known === undefined) {
+    known = secretFields(returns).length > 0;
+    confidential.set(returns, known);
+  }
+  return known;
+}
 
 /** Error: `function_not_found`. */
 export function findContribution(manifest: Manifest, kind: ContributionKind, name: string): Contribution {
@@ -39,6 +56,7 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
         ...(entry.returns ? { returns: entry.returns as Record<string, unknown> } : {}),
         permissions: entry.permissions ?? [],
         idempotent: entry.idempotent ?? false,
+        confidential: holdsSecret(entry.returns),
       };
     }
     case "subscription":
@@ -62,6 +80,7 @@ export function findContribution(manifest: Manifest, kind: ContributionKind, nam
         permissions: entry?.permissions ?? [],
         // A condition only looks, so it may always be asked again.
         idempotent: kind === "condition" || (entry?.idempotent ?? false),
+        confidential: false,
       };
     }
     case "variable":

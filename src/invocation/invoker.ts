@@ -107,7 +107,7 @@ export interface Invoker {
   run(request: InvokeRequest): Promise<InvokeOutcome>;
   /** The same path for a handler that yields. `window`: chunks it may be ahead of the reader. Errors as of `run`. */
   stream(request: InvokeRequest, options?: { window?: number }): Promise<InvokeStream>;
-  /** The same checks, then a durable `queued` execution. */
+  /** The same checks, then a durable `queued` execution. Errors as of `run`, and `invalid_input` for what has a secret result. */
   enqueue(request: InvokeRequest): Promise<ExecutionId>;
   /** Ends executions whose hub is gone. `alive` are the ids of living hubs. Returns how many. */
   failLost(alive: readonly string[]): Promise<number>;
@@ -195,7 +195,7 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       abort: new AbortController(),
       dirty: false,
       visible: record.mode === "async",
-      confidential: request.confidential === true,
+      confidential: request.confidential === true || contribution.confidential,
     };
     running.set(record.id, entry);
     const unlink = follow(request.signal ?? undefined, entry.abort);
@@ -398,6 +398,15 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
       const prepared = await prepare(request);
       if (prepared.installation.digest === null)
         throw new BackplaneError("no_code", { plugin: request.plugin, name: request.name });
+      // Whoever comes for the result later would read it from the record.
+      if (prepared.contribution.confidential)
+        throw new BackplaneError(
+          "invalid_input",
+          {},
+          {
+            errors: [{ path: "mode", message: "the result is a secret and is kept nowhere; wait for it with `sync`" }],
+          },
+        );
       const record = newRecord({ request, prepared, node, mode: "async" });
       await store.transaction(async (tx) => {
         await insertQueued(tx, record);
