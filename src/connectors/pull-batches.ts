@@ -32,7 +32,10 @@ const batchSize = 1_000_000;
 /** Longest an item waits for its batch to fill, ms: vendors that answer slowly still show progress. */
 const batchWaitMs = 2_000;
 
-/** Errors: those of `invoker.stream`, what the connector threw, `result_invalid`, `permission_denied`. Nothing is ahead of the reader but one batch. */
+/**
+ * Errors: those of `invoker.stream`, what the connector threw, `result_invalid`, `permission_denied`. While the reader stores a
+ * batch the next one is made and read, and nothing is ahead of that: what was wrong with it comes when it is asked for.
+ */
 export async function* pullBatches(request: PullRequest): AsyncGenerator<PulledBatch, StreamEnd, undefined> {
   const first = await request.installation();
   const { since } = request.options;
@@ -45,6 +48,7 @@ export async function* pullBatches(request: PullRequest): AsyncGenerator<PulledB
     ordered: request.ordered,
     ...(since === undefined ? {} : { orderedSince: since }),
   };
+  const left = new AbortController();
   const stream = await request.invoker.stream(
     {
       organization: first.organization,
@@ -54,14 +58,34 @@ export async function* pullBatches(request: PullRequest): AsyncGenerator<PulledB
       args: [request.options, limits],
       actor: request.actor,
       ...(request.trace ? { trace: request.trace } : {}),
-      ...(request.signal ? { signal: request.signal } : {}),
+      signal: request.signal ? AbortSignal.any([request.signal, left.signal]) : left.signal,
     },
-    { window: 2 },
+    { window: 1 },
   );
   request.onBegin?.(stream.execution);
-  for await (const chunk of stream)
-    yield { items: readBatch(chunk, await request.installation()), execution: stream.execution };
-  const { record, error } = await stream.outcome;
-  if (error) throw error;
-  return readEnd(record.result, first);
+  const chunks = stream[Symbol.asyncIterator]();
+  async function read() {
+    const { value: chunk, done } = await chunks.next();
+    if (done) return undefined;
+    const who = await request.installation();
+    return { chunk, who, items: readBatch(chunk, who) };
+  }
+  let ahead = read();
+  try {
+    for (;;) {
+      const batch = await ahead;
+      if (!batch) break;
+      ahead = read();
+      ahead.catch(() => {});
+      // It was read a while ago.
+      const who = await request.installation();
+      const items = who === batch.who ? batch.items : readBatch(batch.chunk, who);
+      yield { items, execution: stream.execution };
+    }
+    const { record, error } = await stream.outcome;
+    if (error) throw error;
+    return readEnd(record.result, first);
+  } finally {
+    left.abort();
+  }
 }
