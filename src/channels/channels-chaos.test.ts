@@ -9,8 +9,9 @@ import { sql } from "kysely";
 import { until } from "../bus/bus-fixture.ts";
 import { answers, type Call, type ChannelsFixture, fails, openChannels } from "./channels-fixture.ts";
 
-const seeds = 3;
-const messages = 14;
+/** More with `CHAOS_SEEDS`. */
+const seeds = Number(process.env["CHAOS_SEEDS"] ?? 1);
+const messages = 10;
 
 /** Mulberry32: small, and the same everywhere. */
 function randomOf(seed: number): () => number {
@@ -79,7 +80,7 @@ async function disturb(seed: number, idempotent: boolean): Promise<void> {
     const attempts = await Promise.all(ids.map(async (id) => (await given.get(id)).attempts[0]!));
     return attempts.every(({ state }) => state === "sent" || state === "failed");
   };
-  await until(ended, `seed ${seed}: all messages ended`, 45_000);
+  await until(ended, `seed ${seed}: all messages ended`, 100_000);
   for (const id of ids) {
     const { status, attempts } = await given.get(id);
     const [attempt] = attempts;
@@ -97,10 +98,10 @@ async function disturb(seed: number, idempotent: boolean): Promise<void> {
 
 for (let n = 0; n < seeds; n += 1) {
   const seed = 1000 + n;
-  test(`seed ${seed}: no message twice, and no message called sent that was not`, { timeout: 60_000 }, () =>
+  test(`seed ${seed}: no message twice, and no message called sent that was not`, { timeout: 120_000 }, () =>
     disturb(seed, false),
   );
-  test(`seed ${seed}: every message arrives where the service knows repetitions`, { timeout: 60_000 }, () =>
+  test(`seed ${seed}: every message arrives where the service knows repetitions`, { timeout: 120_000 }, () =>
     disturb(seed, true),
   );
 }

@@ -164,10 +164,9 @@ export function createChannels(options: ChannelsOptions): Channels {
     new BackplaneError("result_invalid", { plugin, reason });
 
   const get: Channels["get"] = async (organization, id) => {
-    const [row, attempts] = await Promise.all([
-      entities.getById(organization, "messages", id),
-      listAttempts(store.db, organization, id),
-    ]);
+    // Attempts first: the row changes with them, so it is never older than what they tell.
+    const attempts = await listAttempts(store.db, organization, id);
+    const row = await entities.getById(organization, "messages", id);
     if (!row && attempts.length === 0) throw new BackplaneError("not_found", { thing: "message" });
     return { ...(row ?? { id, direction: "outbound" }), attempts: attempts.map(presentAttempt) };
   };

@@ -9,7 +9,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type OperatorCall, openEngine } from "./test-engine.ts";
 
 const seed = Number(process.env["CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const rounds = 25;
+/** On each store; more with `CHAOS_SEEDS`. */
+const rounds = 8 * Number(process.env["CHAOS_SEEDS"] ?? 1);
 
 /** A small seeded generator, so that a run can be repeated. */
 function mulberry32(from: number): () => number {
