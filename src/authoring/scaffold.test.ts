@@ -27,6 +27,8 @@ for (const type of pluginTypes) {
     const { folder, faults, warnings } = await checkFolder(dir);
     assert.deepEqual([faults, warnings], [[], []]);
     assert.equal(folder?.manifest.type, type);
+    for (const entity of folder?.manifest.contributes.connector?.entities ?? [])
+      assert.ok(folder?.manifest.permissions.includes(`data:write:${entity}`), "a sync may store what it brings");
     const checked = await promisify(execFile)(tsc, ["-p", "."], { cwd: dir }).catch(
       (error: { stdout: string }) => error,
     );

@@ -122,6 +122,8 @@ test("a scaffold passes its own test in the sandbox, and a broken test fails the
   assert.match(bad.out, /✖ hello greets with the configured word/);
   assert.match(bad.out, /✔ an order is noted/);
   await writeFile(file, text);
+  await json("create-plugin", "crm", "--type", "connector");
+  assert.equal((await json<{ passed: number }>("test", "crm"))["passed"], 2, "a first sync stores");
 });
 
 test("pack, publish, install, configure, invoke, events, logs and executions work together", async () => {

@@ -4,7 +4,7 @@ import type { PluginTemplate } from "./template.ts";
 export const connectorTemplate: PluginTemplate = {
   description: "Brings the contacts of a service into the unified data model.",
   manifest: () => ({
-    permissions: ["network:outbound:api.example.com"],
+    permissions: ["network:outbound:api.example.com", "data:write:contacts"],
     configSchema: {
       type: "object",
       properties: { apiKey: { type: "string", title: "API key", format: "secret", hosts: ["api.example.com"] } },
@@ -54,18 +54,18 @@ async function page(ctx: Ctx, query: Record<string, string>): Promise<Page> {
 
 export default definePlugin<Config>({
   connector: {
-    async *sync({ since, cursor }: SyncOptions, ctx: Ctx): AsyncGenerator<RawItem> {
-      let next = typeof cursor === "string" ? cursor : undefined;
+    // Without cursors of its own, the hub remembers the latest \`updatedAt\` of a complete sync and gives it as \`since\`.
+    async *sync({ since }: SyncOptions, ctx: Ctx): AsyncGenerator<RawItem> {
+      let cursor: string | undefined;
       do {
-        const { contacts, next: following } = await page(ctx, { ...(since && { since }), ...(next && { cursor: next }) });
-        // The cursor of an item is where the next sync goes on once it is stored.
-        for (const contact of contacts) yield { id: contact.id, type: "contact", data: contact, updatedAt: contact.updatedAt, cursor: following };
-        next = following;
-      } while (next !== undefined);
+        const { contacts, next } = await page(ctx, { ...(since && { since }), ...(cursor && { cursor }) });
+        for (const contact of contacts) yield { id: contact.id, type: "contact", data: contact, updatedAt: contact.updatedAt };
+        cursor = next;
+      } while (cursor !== undefined);
     },
     mapToUnifiedModel(item: RawItem): Entity[] {
       const { id, name, email } = item.data as Contact;
-      return [{ type: "contacts", externalId: id, data: { name, ...(email && { email }) } }];
+      return [{ type: "contacts", externalId: id, data: { displayName: name, ...(email && { emails: [{ address: email }] }) } }];
     },
   },
   functions: {
@@ -81,6 +81,7 @@ import { test } from "node:test";
 import { testPlugin } from "@backplane/plugin-api/testing";
 
 const ada = { id: "7", name: "Ada", email: "ada@example.com", updatedAt: "2026-01-01T00:00:00Z" };
+const bob = { id: "8", name: "Bob", updatedAt: "2026-01-02T00:00:00Z" };
 
 test("the service is asked with the sealed key", async () => {
   await using plugin = await testPlugin({
@@ -91,11 +92,19 @@ test("the service is asked with the sealed key", async () => {
   assert.equal(plugin.requests[0]?.headers["authorization"], "Bearer k-123");
 });
 
-test("a contact becomes an entity of the unified model", async () => {
-  await using plugin = await testPlugin({ config: { apiKey: "k-123" } });
-  assert.deepEqual(await plugin.connector("mapToUnifiedModel", { id: "7", type: "contact", data: ada }), [
-    { type: "contacts", externalId: "7", data: { name: "Ada", email: "ada@example.com" } },
-  ]);
+test("a sync stores contacts of the data model, page after page", async () => {
+  await using plugin = await testPlugin({
+    config: { apiKey: "k-123" },
+    http: [
+      { method: "GET", url: "https://api.example.com/v1/contacts", times: 1, answer: { body: { contacts: [ada], next: "p2" } } },
+      { method: "GET", url: "https://api.example.com/v1/contacts?cursor=p2", answer: { body: { contacts: [bob] } } },
+    ],
+  });
+  const { counts } = await plugin.sync();
+  assert.equal(counts.created, 2);
+  const [first, second] = await plugin.rows("contacts");
+  assert.deepEqual([first?.["displayName"], first?.["emails"]], ["Ada", [{ address: "ada@example.com" }]]);
+  assert.equal(second?.["displayName"], "Bob");
 });
 `,
     readme: `## Configuration
@@ -109,6 +118,7 @@ test("a contact becomes an entity of the unified model", async () => {
 | permission | why |
 | --- | --- |
 | \`network:outbound:api.example.com\` | to read contacts |
+| \`data:write:contacts\` | what a sync stores |
 `,
   }),
 };
