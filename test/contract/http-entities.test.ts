@@ -76,6 +76,7 @@ test("filters as parameters and as JSON find the same rows", async () => {
 test("wrong filters, orders, cursors and items are 400 with the place named", async () => {
   for (const [query, path] of [
     ["filter=nope", "filter"],
+    ["score[above]=7", "score[above]"],
     ["filter=[]", "filter"],
     [`filter=${encodeURIComponent('{"a": {"$regex": 1}}')}`, "filter.$and.0.a.$regex"],
     ["limit=0", "limit"],
@@ -92,7 +93,15 @@ test("wrong filters, orders, cursors and items are 400 with the place named", as
   assert.equal((await get("/Contacts")).status, 400);
   const wrong = await send("POST", "/contacts", [{ displayName: "x" }, { birthday: "soon" }]);
   assert.deepEqual([wrong.status, wrong.body.errors[0].path], [400, "items.1.birthday"]);
-  assert.equal((await send("POST", "/contacts", "text")).status, 400);
+  const text = await send("POST", "/contacts", JSON.stringify("text"));
+  assert.deepEqual([text.status, text.body.errors[0].message], [400, "must be a row, or a list of 1 to 500 rows"]);
+  for (const [body, path] of [
+    [undefined, "items.0"],
+    [[{ displayName: "x" }, {}], "items.1"],
+  ] as const) {
+    const empty = await send("POST", "/contacts", body);
+    assert.deepEqual([empty.status, empty.body.errors[0].path], [400, path], "a row without fields is a mistake");
+  }
 });
 
 test("pages follow the cursor to the end and tell the count when asked", async () => {

@@ -127,11 +127,13 @@ export function entityRoutes({ entities }: HttpServices): RouteSpec[] {
       tag: "entities",
       access: { role: "member" },
       params: z.strictObject({ type }),
-      body: z.union([item, z.array(item).min(1).max(500)]),
+      body: z.union([item, z.array(item).min(1).max(500)], "must be a row, or a list of 1 to 500 rows"),
       success: { status: 200, schema: list },
       errors: ["invalid_input"],
       async handler({ organization, params, body, actor, trace }) {
         const items = (Array.isArray(body) ? body : [body]).map(withoutNulls);
+        const empty = items.flatMap((given, i) => (Object.keys(given).length === 0 ? [`items.${i}`] : []));
+        if (empty.length > 0) throw invalid(empty.map((path) => ({ path, message: "has no fields" })));
         const rows = await entities.upsert(writeOf({ organization, actor, trace }), params.type, items);
         return { entities: await withProvenance(organization, params.type, rows) };
       },
@@ -225,7 +227,8 @@ function withoutNulls({ id: given, source, externalId, ...fields }: Record<strin
   };
 }
 
-const bracketed = /^(.+)\[(eq|ne|gt|gte|lt|lte|in|exists|contains|startsWith)\]$/;
+const operators = ["eq", "ne", "gt", "gte", "lt", "lte", "in", "exists", "contains", "startsWith"];
+const bracketed = new RegExp(`^(.+)\\[(${operators.join("|")})\\]$`);
 
 function readQuery(
   entityType: string,
@@ -241,6 +244,8 @@ function readQuery(
   for (const [name, value] of Object.entries(query)) {
     if (ownParameters.has(name)) continue;
     const [, field = name, operator = "eq"] = bracketed.exec(name) ?? [];
+    if (field === name && name.endsWith("]"))
+      throw invalid([{ path: name, message: `the operator in brackets must be one of ${operators.join(", ")}` }]);
     for (const one of Array.isArray(value) ? value : [value])
       parts.push(clause(entityType, field, operator, String(one)));
   }
