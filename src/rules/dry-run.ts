@@ -36,7 +36,7 @@ export interface DryRunAnswer {
   conditions?: unknown;
   stoppedAt?: string;
   failure?: { code: string; message: string };
-  /** Matched, met, and nothing failed. */
+  /** Matched, met, and nothing failed. An event that is given without a type sets the rule off by itself, as a person's run does. */
   wouldRun?: boolean;
   actions?: PlannedAction[];
 }
@@ -75,6 +75,7 @@ export async function dryRun(
   }
   const now = new Date();
   const event = await givenEvent(eventLog, organization, { event: given, eventId, at: now });
+  const unnamed = eventId === undefined && given?.type === undefined;
   const [match] = createMatcher([[name, { ...compiled, enabled: true }]]).match(event, now);
   const judging = {
     organization,
@@ -99,7 +100,7 @@ export async function dryRun(
       conditions: clip(verdict.trace, { text: 2_000, items: 100, depth: 24, total: 64 * 1024 }),
       ...(verdict.stoppedAt === undefined ? {} : { stoppedAt: verdict.stoppedAt }),
       ...(verdict.failure ? { failure: verdict.failure } : {}),
-      wouldRun: match !== undefined && verdict.outcome === "met",
+      wouldRun: (match !== undefined || unnamed) && verdict.outcome === "met",
       actions,
     };
   } catch (error) {

@@ -295,6 +295,8 @@ actions:
   const not = (await dry(3)).body;
   assert.deepEqual([not.trigger, not.outcome, not.wouldRun, not.stoppedAt], [0, "not_met", false, "conditions[0]"]);
   assert.deepEqual([(await dry(1)).body.trigger, (await dry(1)).body.wouldRun], [null, false]);
+  const byHand = await ask("POST", "/api/rules/dry-run", { source, event: { data: { n: 2 } } }, acme.memberKey);
+  assert.deepEqual([byHand.body.trigger, byHand.body.wouldRun], [null, true], "as a person's run would");
   assert.equal((await ask("POST", "/api/rules/dry-run", { source: "name: x" })).body.valid, false);
   assert.equal((await notes()).length, before);
 });
