@@ -43,6 +43,10 @@ const ok = async (...args: string[]): Promise<CliRun> => {
 };
 
 test("lint names file, line and column, and exits with 1; what is right exits with 0", async () => {
+  for (const foreign of [".github", "node_modules/x"]) {
+    await mkdir(join(folder, "rules", foreign), { recursive: true });
+    await writeFile(join(folder, "rules", foreign, "ci.yml"), "on: push");
+  }
   assert.match((await ok("lint", "rules")).out, /^2 rules are valid\.$/m);
   const wrong = await run("lint", "rules", "wrong.yaml");
   assert.equal(wrong.code, 1);

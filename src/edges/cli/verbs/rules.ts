@@ -1,6 +1,6 @@
 /** `rules …`: check and apply rule files, list and switch rules, replay drafts over past events, and see what runs did. */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join, relative, resolve } from "node:path";
+import { join, relative, resolve, sep } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { sleep } from "../../../base/deferred.ts";
 import type { Cli } from "../cli.ts";
@@ -79,6 +79,8 @@ interface RuleFile {
 }
 
 const ruleFile = /\.(ya?ml)$/;
+/** Parts of paths inside a folder that hold no rules of the user's. */
+const notOurs = (name: string): boolean => name === "node_modules" || name.startsWith(".");
 
 export function rulesVerb(program: Command, cli: Cli): void {
   const rules = program.command("rules").description("automation rules: check, apply, replay, and see what they did");
@@ -366,7 +368,7 @@ async function readRules(cwd: string, paths: readonly string[]): Promise<RuleFil
     if (!(await stat(full)).isDirectory()) files.push(full);
     else {
       const entries = await readdir(full, { recursive: true });
-      const inside = entries.filter((name) => ruleFile.test(name)).sort();
+      const inside = entries.filter((name) => ruleFile.test(name) && !name.split(sep).some(notOurs)).sort();
       if (inside.length === 0) throw usageFailure(`${path} holds no .yaml or .yml files.`);
       files.push(...inside.map((name) => join(full, name)));
     }
