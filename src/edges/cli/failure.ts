@@ -87,7 +87,6 @@ const codeHelp: Record<string, string> = {
   function_not_found: "`backplane plugins ID` lists what it offers.",
   permission_denied: "`backplane grants ID` shows what it may do and what waits for approval.",
   egress_denied: "Ask for the host in `permissions` as `network:outbound:HOST`, and grant it.",
-  data_folder_locked: "Stop the other hub, or set BACKPLANE_DATA to another folder.",
 };
 
 export function helpFor(code: string, recovery: string | undefined): { help?: string } {

@@ -18,7 +18,7 @@ export async function readJsonArgument(io: CliIo, given: string, what: string): 
       given.startsWith("{") || given.startsWith("[")
         ? "Put the JSON into single quotes, so that the shell leaves its double quotes alone."
         : undefined;
-    throw usageFailure(`${what} are not valid JSON: ${reason}.`.replace(/\.\.$/, "."), help);
+    throw usageFailure(`${what} must be JSON; this is not valid JSON: ${reason}.`.replace(/\.\.$/, "."), help);
   }
 }
 

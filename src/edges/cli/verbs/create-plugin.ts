@@ -45,8 +45,9 @@ export function createPluginVerb(program: Command, cli: Cli): void {
       print.line(`Wrote ${made.id} into ${shown}:`);
       for (const file of made.files) print.line(`  ${file}`);
       print.line("Next:");
-      print.line(`  backplane test ${shown}    runs its test in the production sandbox`);
-      print.line(`  backplane dev ${shown}     builds and reloads it on every change`);
+      const typed = /^[\w./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+      print.line(`  backplane test ${typed}    runs its test in the production sandbox`);
+      print.line(`  backplane dev ${typed}     builds and reloads it on every change`);
     });
 }
 

@@ -141,7 +141,7 @@ export function messagesVerb(program: Command, cli: Cli): void {
         ["from", message.from ?? ""],
         ["to", (message.to ?? []).join(", ")],
         ["sent", message.sentAt ?? ""],
-        ["text", oneLine(message.body ?? "")],
+        ["text", unbroken(message.body ?? "")],
       ]);
       if (message.attempts.length === 0) return;
       print.line("");
@@ -154,7 +154,7 @@ export function messagesVerb(program: Command, cli: Cli): void {
           attempt.state === "cancelled" ? "cancelled" : attempt.status,
           String(attempt.tries),
           attempt.externalId ?? "",
-          attempt.errorCode === null ? "" : oneLine(`${attempt.errorCode}: ${attempt.error ?? ""}`),
+          attempt.errorCode === null ? "" : unbroken(`${attempt.errorCode}: ${attempt.error ?? ""}`),
         ]),
         ["#", "CHANNEL", "PLUGIN", "TO", "STATUS", "TRIES", "SERVICE'S ID", "ERROR"],
       );
@@ -168,7 +168,9 @@ function timeOf(text: string): string {
   return time.toISOString();
 }
 
+const unbroken = (text: string): string => text.replace(/\s+/g, " ").trim();
+
 const oneLine = (text: string): string => {
-  const line = text.replace(/\s+/g, " ").trim();
+  const line = unbroken(text);
   return line.length > 80 ? `${line.slice(0, 79)}…` : line;
 };
