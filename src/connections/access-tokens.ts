@@ -337,7 +337,10 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
     },
     async close({ drainMs }) {
       closing = true;
-      await Promise.race([Promise.allSettled([...flights.values()]), sleep(drainMs)]);
+      // A timer that is left behind would hold the process until it is due.
+      const settled = new AbortController();
+      const all = Promise.allSettled([...flights.values()]).then(() => settled.abort());
+      await Promise.race([all, sleep(drainMs, settled.signal)]);
     },
   };
 }
