@@ -47,7 +47,7 @@ export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" |
   deliveries: Deliveries;
   invoker: Pick<Invoker, "run" | "stream">;
   installations: Installations;
-  entities: Pick<Entities, "writeBatch">;
+  entities: Pick<Entities, "writeBatch" | "prepareBatch">;
   eventLog: EventLog;
   jobs: Jobs;
   publicUrl(): string;

@@ -20,6 +20,8 @@ export interface PullRequest {
   /** After so many items too. @default never */
   endAfterItems?: number;
   onBegin?(execution: string): void;
+  /** Told of a batch as soon as it is read, while the one before it may still be stored. */
+  onRead?(items: readonly SyncedItem[]): void;
 }
 
 export interface PulledBatch {
@@ -68,7 +70,9 @@ export async function* pullBatches(request: PullRequest): AsyncGenerator<PulledB
     const { value: chunk, done } = await chunks.next();
     if (done) return undefined;
     const who = await request.installation();
-    return { chunk, who, items: readBatch(chunk, who) };
+    const items = readBatch(chunk, who);
+    request.onRead?.(items);
+    return { chunk, who, items };
   }
   let ahead = read();
   try {

@@ -17,7 +17,7 @@ import { asOrganizationId } from "../base/brands.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import { type Delivery, RetryLater } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
-import type { Entities, EntityChange } from "../entities/entities.ts";
+import type { Entities, EntityChange, EntityWrite } from "../entities/entities.ts";
 import { BackplaneError, toBackplaneError } from "../errors/error.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { Invoker } from "../invocation/invoker.ts";
@@ -39,7 +39,7 @@ export interface SyncRunsOptions {
   deliveries: Deliveries;
   invoker: Pick<Invoker, "stream">;
   installations: Installations;
-  entities: Pick<Entities, "writeBatch">;
+  entities: Pick<Entities, "writeBatch" | "prepareBatch">;
   eventLog: EventLog;
   log: { error(details: object, message: string): void };
   /** Failures in a row after which a run fails. @default 6 */
@@ -115,6 +115,7 @@ async function pull(options: SyncRunsOptions, run: Run, delivery: Delivery): Pro
     const wallMs = manifest.resources?.timeoutMs === undefined ? longCallMs : cutLimits(manifest.resources).timeoutMs;
     run.calls += 1;
     const before = JSON.stringify(run.position!.working);
+    const ahead: Preparations = new WeakMap();
     const batches = pullBatches({
       invoker,
       installation: active,
@@ -125,8 +126,12 @@ async function pull(options: SyncRunsOptions, run: Run, delivery: Delivery): Pro
       signal: delivery.signal,
       endAfterMs: wallMs * softShare,
       endAfterItems: options.itemsPerCall ?? 100_000,
+      onRead(items) {
+        const changes = items.flatMap((item) => item.changes);
+        ahead.set(items, options.entities.prepareBatch({ organization, plugin }, changes));
+      },
     });
-    const end = await commitAll(options, run, { batches, ordered, trace }).catch((error: unknown) => {
+    const end = await commitAll(options, run, { batches, ahead, ordered, trace }).catch((error: unknown) => {
       // A call may be cut at its deadline; what counts is whether the next one begins further on.
       const known = toBackplaneError(error);
       if (error instanceof RunLost || error instanceof Paused || judge(known).kind !== "continue") throw error;
@@ -143,8 +148,12 @@ function noProgress({ plugin }: Run, cause?: BackplaneError): BackplaneError {
   return new BackplaneError("result_invalid", { plugin, reason }, { cause });
 }
 
+/** What of the work for a batch was done while the one before it was stored. */
+type Preparations = WeakMap<readonly SyncedItem[], EntityWrite["ahead"]>;
+
 interface Committing {
   batches: AsyncGenerator<PulledBatch, StreamEnd, undefined>;
+  ahead: Preparations;
   ordered: boolean;
   trace: Trace;
 }
@@ -152,7 +161,7 @@ interface Committing {
 async function commitAll(
   options: SyncRunsOptions,
   run: Run,
-  { batches, ordered, trace }: Committing,
+  { batches, ahead, ordered, trace }: Committing,
 ): Promise<StreamEnd> {
   let latest: string | undefined;
   try {
@@ -166,7 +175,7 @@ async function commitAll(
         latest = items.findLast(({ updatedAt }) => updatedAt !== undefined)?.updatedAt ?? latest;
       }
       run.execution = execution;
-      const { next, paused } = await commitBatch(options, run, { items, ordered, trace });
+      const { next, paused } = await commitBatch(options, run, { items, ahead: ahead.get(items), ordered, trace });
       Object.assign(run, next);
       if (paused) throw new Paused();
     }
@@ -187,6 +196,7 @@ class OutOfOrder extends BackplaneError {
 
 interface Batch {
   items: SyncedItem[];
+  ahead: EntityWrite["ahead"];
   ordered: boolean;
   trace: Trace;
 }
@@ -195,7 +205,7 @@ interface Batch {
 async function commitBatch(
   { store, entities }: SyncRunsOptions,
   run: Run,
-  { items, ordered, trace }: Batch,
+  { items, ahead, ordered, trace }: Batch,
 ): Promise<{
   next: Pick<Run, "position" | "counts" | "progress" | "batches" | "failures" | "stalls" | "error">;
   paused: boolean;
@@ -213,6 +223,7 @@ async function commitBatch(
       execution: run.execution,
       traceparent: formatTraceparent(trace),
       eventDepth: 0,
+      ahead,
     };
     const written = await writeItems({ tx, entities, write }, items);
     if (run.full) await markSeen(tx, run, items);
@@ -252,12 +263,17 @@ function assertKeepable({ plugin }: Run, working: Position, progress: Run["progr
 }
 
 function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progress"] {
-  const next = { ...progress };
+  const counts = new Map<string, { items: number; total?: number }>();
   for (const { type, total } of items) {
-    const so = Object.hasOwn(next, type) ? next[type]! : { items: 0 };
-    next[type] = { ...so, items: so.items + 1, ...(total === undefined ? {} : { total }) };
+    let count = counts.get(type);
+    if (!count) {
+      count = { items: 0, ...(Object.hasOwn(progress, type) ? progress[type] : {}) };
+      counts.set(type, count);
+    }
+    count.items += 1;
+    if (total !== undefined) count.total = total;
   }
-  return next;
+  return { ...progress, ...Object.fromEntries(counts) };
 }
 
 async function storePosition(tx: Tx, { organization, plugin }: Run, position: Position): Promise<void> {
@@ -292,8 +308,16 @@ const pairsKnown = new WeakMap<Run, Set<string>>();
 function newPairs(run: Run, items: readonly SyncedItem[]): { pairs: string[]; stored(): void } {
   const known = pairsKnown.get(run) ?? new Set<string>();
   pairsKnown.set(run, known);
-  const all = new Set(namesOf(run, items).map(({ type, source }) => JSON.stringify([type, source])));
-  const pairs = [...all].filter((pair) => !known.has(pair));
+  const sources = new Map<string, Set<string>>();
+  for (const { changes } of items)
+    for (const { type, source = run.plugin, externalId, deleted } of changes) {
+      if (externalId === undefined || deleted) continue;
+      const ofType = sources.get(type);
+      if (ofType) ofType.add(source);
+      else sources.set(type, new Set([source]));
+    }
+  const all = [...sources].flatMap(([type, ofType]) => [...ofType].map((source) => JSON.stringify([type, source])));
+  const pairs = all.filter((pair) => !known.has(pair));
   return {
     pairs,
     stored() {

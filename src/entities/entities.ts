@@ -11,7 +11,14 @@ import type { Store, Tx } from "../store/store.ts";
 import { assertEntityType, type EntityRow, presentEntity, type StoredEntity } from "./entity-record.ts";
 import { type LinkCall, linkedIdsOf, linkRows, unlinkRows } from "./links.ts";
 import { matchingRows, maxPageBytes, pageStatement, type QueryOptions } from "./page-statement.ts";
-import { applyChanges, type BatchCounts, type EntityChange, type EntityWrite, WriteHistory } from "./write-batch.ts";
+import {
+  applyChanges,
+  type BatchCounts,
+  type EntityChange,
+  type EntityWrite,
+  prepareAhead,
+  WriteHistory,
+} from "./write-batch.ts";
 
 export type { EntityRow } from "./entity-record.ts";
 export type { QueryOptions } from "./page-statement.ts";
@@ -77,6 +84,11 @@ export interface Entities {
    * At most 1,000 changes. Errors: `invalid_input` naming `changes.<n>.…`, `call_depth_exceeded`.
    */
   writeBatch(tx: Tx, write: EntityWrite, changes: readonly EntityChange[]): Promise<BatchCounts>;
+  /** For `write.ahead` of a later `writeBatch` of the same changes: what of its work needs no transaction. */
+  prepareBatch(
+    write: Pick<EntityWrite, "organization" | "plugin">,
+    changes: readonly EntityChange[],
+  ): EntityWrite["ahead"];
 }
 
 const maxItems = 500;
@@ -203,6 +215,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     },
     link: (write, type, ids) => linking(linkRows, write, type, ids),
     unlink: (write, type, ids) => linking(unlinkRows, write, type, ids),
+    prepareBatch: (write, changes) => prepareAhead(history, write, changes),
     async writeBatch(tx, write, changes) {
       const counts: BatchCounts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const { kind } of new Set(await apply(tx, write, changes))) counts[kind] += 1;

@@ -11,7 +11,7 @@ import type { EventLog, EventsInCommon } from "../bus/event-log.ts";
 import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
 import { isEntityName } from "../manifest/entity-name.ts";
-import { jsonRows } from "../store/json.ts";
+import { jsonRows, jsonRowsOf, jsonText } from "../store/json.ts";
 import type { Tx } from "../store/store.ts";
 import { checkKnownFields } from "./check-entity.ts";
 import { cleanData, dataCaps, type Reference, sameJson } from "./clean-data.ts";
@@ -27,6 +27,8 @@ export interface EntityWrite {
   eventDepth: number;
   /** CloudEvents `source` of the events. @default `/plugins/<plugin>` */
   eventSource?: string;
+  /** What `prepareAhead` made of the same changes; it serves one write, and any other goes without. */
+  ahead?: Ahead | undefined;
 }
 
 /** One row as it should be. Its top-level fields replace those of the row; fields it does not name stay. */
@@ -74,18 +76,56 @@ export async function applyChanges(
   write: EntityWrite,
   changes: readonly EntityChange[],
 ): Promise<Outcome[]> {
-  const batch = prepare(write, changes, history.mostlyNew(write));
+  const batch = write.ahead?.take(changes) ?? prepare(write, changes, history.mostlyNew(write));
   await store({ tx, eventLog, write, batch });
   await eventLog.announce(tx, batch.eventIds);
   history.saw(write, batch.rows);
   return batch.byChange.map(({ outcome }) => outcome!);
 }
 
+/** Changes checked, copied and brought into the text of a statement before their transaction begins, which so is shorter. */
+export class Ahead {
+  readonly #changes: readonly EntityChange[];
+  #batch: Batch | undefined;
+
+  constructor(changes: readonly EntityChange[], batch: Batch) {
+    this.#changes = changes;
+    this.#batch = batch;
+  }
+
+  /** Once, since writing changes it: a transaction that is tried again prepares anew. */
+  take(changes: readonly EntityChange[]): Batch | undefined {
+    const batch = this.#batch;
+    if (!batch || changes.length !== this.#changes.length || changes.some((change, i) => change !== this.#changes[i]))
+      return undefined;
+    this.#batch = undefined;
+    batch.now = new Date();
+    return batch;
+  }
+}
+
+/** Undefined for what cannot be written, which says so when it is. The changes must stay as they are. */
+export function prepareAhead(
+  history: WriteHistory,
+  write: Pick<EntityWrite, "organization" | "plugin">,
+  changes: readonly EntityChange[],
+): Ahead | undefined {
+  if (changes.length > maxChanges) return undefined;
+  try {
+    const batch = prepare(write, changes, history.mostlyNew(write));
+    if (insertsFirst(batch)) batch.insertion = insertionOf(batch.rows.filter(({ deleted }) => !deleted));
+    return new Ahead(changes, batch);
+  } catch (error) {
+    if (error instanceof BackplaneError) return undefined;
+    throw error;
+  }
+}
+
 /** Remembers whether a plugin's last batch was mostly new rows, as its next one then is: a guess that only costs or saves time. */
 export class WriteHistory {
   #known = new Set<string>();
 
-  mostlyNew({ organization, plugin }: EntityWrite): boolean {
+  mostlyNew({ organization, plugin }: Pick<EntityWrite, "organization" | "plugin">): boolean {
     return !this.#known.has(`${organization}\n${plugin}`);
   }
 
@@ -124,12 +164,21 @@ interface Batch {
   eventIds: string[];
   /** Whether most rows are probably new. */
   insertFirst: boolean;
+  /** Of the first statement, where it was made ahead. */
+  insertion?: Insertion;
+}
+
+/** Rows for `insert` as one parameter. */
+interface Insertion {
+  pendings: readonly Pending[];
+  eventIds: string[];
+  text: string;
 }
 
 const nameKey = (type: string, source: string, externalId: string): string => `${type}\nx\n${source}\n${externalId}`;
 const idKey = (type: string, id: string): string => `${type}\ni\n${id}`;
 
-function prepare(write: EntityWrite, changes: readonly EntityChange[], insertFirst: boolean): Batch {
+function prepare(write: Pick<EntityWrite, "plugin">, changes: readonly EntityChange[], insertFirst: boolean): Batch {
   const faults: FieldError[] = [];
   if (changes.length > maxChanges) faults.push({ path: "changes", message: `at most ${maxChanges} at once` });
   const batch: Batch = { rows: [], byChange: [], byName: new Map(), now: new Date(), eventIds: [], insertFirst };
@@ -147,7 +196,7 @@ function prepare(write: EntityWrite, changes: readonly EntityChange[], insertFir
 }
 
 function prepareOne(
-  write: EntityWrite,
+  write: Pick<EntityWrite, "plugin">,
   change: EntityChange,
   index: number,
   faults: FieldError[],
@@ -245,17 +294,11 @@ interface Storing {
 }
 
 async function store(storing: Storing): Promise<void> {
-  const { rows } = storing.batch;
-  const refers = rows.some(({ references }) => references.length > 0);
+  const { rows, insertion } = storing.batch;
+  const refers = hasReferences(storing.batch);
   let open = rows;
-  if (!refers && storing.batch.insertFirst)
-    open = without(
-      open,
-      await insert(
-        storing,
-        open.filter(({ deleted }) => !deleted),
-      ),
-    );
+  if (insertsFirst(storing.batch))
+    open = without(open, await insert(storing, insertion ?? insertionOf(open.filter(({ deleted }) => !deleted))));
   for (let round = 0; open.length > 0; round += 1) {
     const found = await lock(storing, open);
     if (refers && round === 0) await resolve(storing, found);
@@ -264,13 +307,16 @@ async function store(storing: Storing): Promise<void> {
     for (const pending of missing) if (pending.deleted) pending.outcome = { kind: "unchanged", row: undefined };
     const absent = missing.filter(({ deleted }) => !deleted);
     if (absent.length === 0) return;
-    open = without(absent, await insert(storing, absent));
+    open = without(absent, await insert(storing, insertionOf(absent)));
     if (open.length > 0 && round > 0) throw clash(open);
     // Somebody else made a row in this very moment, and what refers to it has been given another id: once more, from the start.
     if (open.length > 0 && refers)
       throw Object.assign(new Error("A row appeared while a batch was written"), { code: "40001" });
   }
 }
+
+const hasReferences = ({ rows }: Batch): boolean => rows.some(({ references }) => references.length > 0);
+const insertsFirst = (batch: Batch): boolean => batch.insertFirst && !hasReferences(batch);
 
 const without = (all: Pending[], done: ReadonlySet<Pending>): Pending[] =>
   done.size === 0 ? all : all.filter((pending) => !done.has(pending));
@@ -284,14 +330,11 @@ function clash(open: readonly Pending[]): BackplaneError {
   );
 }
 
-/** Inserts those whose names are free, with their events, and gives them back. */
-async function insert({ tx, eventLog, write, batch }: Storing, pendings: readonly Pending[]): Promise<Set<Pending>> {
-  const done = new Set<Pending>();
-  if (pendings.length === 0) return done;
-  const at = batch.now.toISOString();
-  const given = pendings.map((pending, n) => ({
+function insertionOf(pendings: readonly Pending[]): Insertion {
+  const eventIds = pendings.map(() => newId());
+  const rows = pendings.map((pending, n) => ({
     n,
-    event_id: newId(),
+    event_id: eventIds[n],
     type: pending.type,
     id: pending.newId,
     source: pending.source,
@@ -299,13 +342,24 @@ async function insert({ tx, eventLog, write, batch }: Storing, pendings: readonl
     data: pending.data,
     source_tags: sourceTagsOf(pending) ?? null,
   }));
+  return { pendings, eventIds, text: jsonText(rows) };
+}
+
+/** Inserts those whose names are free, with their events, and gives them back. */
+async function insert(
+  { tx, eventLog, write, batch }: Storing,
+  { pendings, eventIds, text }: Insertion,
+): Promise<Set<Pending>> {
+  const done = new Set<Pending>();
+  if (pendings.length === 0) return done;
+  const at = batch.now.toISOString();
   const made = sql`
     select rows.event_id as id, ${eventTypes(pendings, "Created")}::jsonb ->> written.type as type, written.id as subject,
       jsonb_build_object('entity', written.type, 'id', written.id, 'record', written.data || jsonb_build_object('id', written.id,
         'source', written.source, 'externalId', written.external_id, 'version', 1, 'createdAt', ${at}::text, 'updatedAt', ${at}::text)) as data
     from written join rows using (type, id) order by rows.n`;
   const result = await sql<{ count: number; written: [string, string][] | null }>`
-    with rows as materialized (select * from ${jsonRows(given, insertColumns)}),
+    with rows as materialized (select * from ${jsonRowsOf(text, insertColumns)}),
     written as (
       insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
       select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, ${write.execution}, ${at}::timestamptz, ${at}::timestamptz
@@ -321,7 +375,7 @@ async function insert({ tx, eventLog, write, batch }: Storing, pendings: readonl
     const { type, newId: id, source, externalId, data } = pending;
     if (ids && !ids.has(idKey(type, id))) continue;
     done.add(pending);
-    batch.eventIds.push(given[n]!.event_id);
+    batch.eventIds.push(eventIds[n]!);
     pending.outcome = {
       kind: "created",
       row: {

@@ -23,8 +23,13 @@ export function jsonRows<Column extends string>(
   rows: readonly { readonly [name in Column]?: unknown }[],
   columns: { readonly [name in Column]: string },
 ): RawBuilder<unknown> {
-  const definitions = Object.entries<string>(columns).map(([name, type]) => sql`${sql.ref(name)} ${sql.raw(type)}`);
-  return sql`jsonb_to_recordset(${jsonText(rows)}::jsonb) as rows(${sql.join(definitions)})`;
+  return jsonRowsOf(jsonText(rows), columns);
+}
+
+/** The same of rows that `jsonText` has written already. */
+export function jsonRowsOf(text: string, columns: { readonly [name: string]: string }): RawBuilder<unknown> {
+  const definitions = Object.entries(columns).map(([name, type]) => sql`${sql.ref(name)} ${sql.raw(type)}`);
+  return sql`jsonb_to_recordset(${text}::jsonb) as rows(${sql.join(definitions)})`;
 }
 
 /** JSON text that jsonb takes. Error: `invalid_json` when it is nested some thousand deep or has cycles. */
