@@ -120,7 +120,8 @@ export function createEventLog({ store, limits, onPublished }: EventLogOptions):
     const from = after === undefined ? 0 : await positionOf(store, organization, after);
     const rows = await readPositions(store, { organization, type, from, limit });
     const events = rows.map((row) => ({ event: toEventRecord(row), cursor: encodeCursor([row.position]) }));
-    return { events, nextCursor: events.length < limit ? null : (events.at(-1)?.cursor ?? null) };
+    const complete = rows.length === (rows[0]?.found ?? 0) && rows.length < limit;
+    return { events, nextCursor: complete ? null : (events.at(-1)?.cursor ?? null) };
   }
 
   // What is accepted while a transaction commits shares the next one.
@@ -255,19 +256,27 @@ interface ReadOptions {
   limit: number;
 }
 
+/** Bytes of data in one page: a reader holds it several times over, and many read at once. */
+const maxPageBytes = 16 * 1024 * 1024;
+
+/** At most `limit`, and fewer where they are large; `found` tells how many there were of `limit`. */
 async function readPositions(
   store: Store,
   { organization, type, from, limit }: ReadOptions,
-): Promise<(EventRow & { position: number })[]> {
+): Promise<(EventRow & { position: number; found: number })[]> {
   const ofType =
     type === undefined || type === "*"
       ? sql``
       : type.endsWith(".*")
         ? sql`and starts_with(type, ${type.slice(0, -1)})`
         : sql`and type = ${type}`;
-  const result = await sql<EventRow & { position: number }>`
-    select ${columns}, position from events
-    where organization_id = ${organization} and position > ${from} ${ofType}
-    order by position limit ${limit}`.execute(store.db);
+  const result = await sql<EventRow & { position: number; found: number }>`
+    select ${columns}, position, found from (
+      select *, row_number() over (order by position) as n, count(*) over ()::int as found,
+        sum(case when pg_column_size(data) < 1900 then pg_column_size(data) else octet_length(data::text) end) over (order by position) as bytes
+      from (select ${columns}, position from events
+        where organization_id = ${organization} and position > ${from} ${ofType}
+        order by position limit ${limit}) as page
+    ) as measured where n = 1 or bytes <= ${maxPageBytes} order by position`.execute(store.db);
   return result.rows.map((row) => ({ ...row, position: Number(row.position) }));
 }
