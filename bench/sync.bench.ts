@@ -1,7 +1,9 @@
 /**
  * Entities per second that a connector's sync commits in a whole hub (guest generator, mapping, wall, checks, rows, cursor,
- * events), against a bare loop of one `INSERT … ON CONFLICT` a batch of the same size into the same table of a database of its own; and the
- * memory of hub and runners as a sync goes from 10,000 to 1,000,000 items.
+ * events), against a bare loop of one `INSERT … ON CONFLICT` a batch of the same size into the same table of a database of its own: the
+ * same columns and indexes, since they are what queries of these rows need whoever writes them. The loop writes no events. The parts
+ * also tell of the same loop into a lean table, which has only the two keys. And the memory of hub and runners as a sync goes from
+ * 10,000 to 1,000,000 items.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -50,9 +52,11 @@ async function speed(
   const items = quick ? 5_000 : 20_000;
   await using opened = new AsyncDisposableStack();
   const bare = await openBare(server, opened);
+  const lean = await openBare(server, opened, { lean: true });
   const hub = await openHub(server, opened);
   let turn = 0;
   const contenders = {
+    lean: () => lean(items, `l${++turn}`),
     bare: () => bare(items, `b${++turn}`),
     sync: async () => {
       await hub.lifecycle.configure({ organization, actor }, plugin, { items, prefix: `s${++turn}` });
@@ -63,12 +67,21 @@ async function speed(
   await interleave(1, contenders);
   const perSecond = await interleave(Math.min(rounds, 4), contenders);
   const samples = ratios(perSecond.sync, perSecond.bare);
-  log(`${goal}: bare ${Math.round(median(perSecond.bare))}/s, synced ${Math.round(median(perSecond.sync))}/s`);
+  const againstLean = median(ratios(perSecond.sync, perSecond.lean));
+  log(
+    `${goal}: lean ${Math.round(median(perSecond.lean))}/s, bare ${Math.round(median(perSecond.bare))}/s, synced ${Math.round(median(perSecond.sync))}/s`,
+  );
   return {
     goal,
     value: median(samples),
     samples,
-    parts: { "synced /s": median(perSecond.sync), "bare /s": median(perSecond.bare) },
+    parts: {
+      "synced /s": median(perSecond.sync),
+      "bare /s": median(perSecond.bare),
+      "lean table /s": median(perSecond.lean),
+      "× of lean table": againstLean,
+    },
+    note: "against the table with the same columns and indexes; the bare loop writes no events",
   };
 }
 
@@ -104,6 +117,7 @@ async function syncOnce({ connectors }: Hub, look: (run: Run) => void = () => {}
 async function openBare(
   server: string | undefined,
   opened: AsyncDisposableStack,
+  { lean = false }: { lean?: boolean } = {},
 ): Promise<(items: number, prefix: string) => Promise<number>> {
   const dataDir = await mkdtemp(join(tmpdir(), "backplane-bench-"));
   opened.defer(() => rm(dataDir, { recursive: true, force: true }));
@@ -111,6 +125,13 @@ async function openBare(
     server === undefined ? { dataDir } : { databaseUrl: await freshDatabase(server, opened) },
   );
   opened.defer(() => store.close());
+  if (lean) {
+    const { rows: indexes } = await sql<{ name: string }>`
+      select indexname as name from pg_indexes where tablename = 'entities' and indexname not in ('entities_pkey', 'entities_external')`.execute(
+      store.db,
+    );
+    for (const { name } of indexes) await sql`drop index ${sql.ref(name)}`.execute(store.db);
+  }
   const columns = { type: "text", id: "text", source: "text", external_id: "text", data: "jsonb", plugin_id: "text" };
   return async (items, prefix) => {
     const rows = Array.from({ length: items }, (_, i) => ({
