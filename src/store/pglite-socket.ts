@@ -3,10 +3,15 @@
  * `statement_timeout`, so a worker that does not answer in time is ended, which the client sees as a lost connection.
  */
 import { EventEmitter } from "node:events";
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { PgliteAnswer, PgliteRequest, PgliteWorkerData } from "./pglite-worker.ts";
 import { runOutsideTransactionScope } from "./transaction-scope.ts";
 import { endsReady } from "./wire.ts";
+
+// V8 has aborted processes while it freed compiled code of PGlite (nodejs/node#64500). The code that is kept instead is the
+// first, unoptimised version of what was compiled again: some megabytes for an engine.
+setFlagsFromString("--no-wasm-code-gc");
 
 export interface PgliteSocketOptions {
   data: PgliteWorkerData;
