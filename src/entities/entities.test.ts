@@ -101,6 +101,29 @@ for (const driver of ["pglite", "postgres"] as const)
       assert.deepEqual(created.data["record"], await byName("contacts", "b4"));
     });
 
+    test("what was prepared ahead serves the write of the same changes once; a transaction tried again, and other changes, go without", async () => {
+      const fresh = createEntities({ store, eventLog });
+      const changes = [item("contacts", "a1", { displayName: "Ada" }), item("contacts", "a2", {}, { deleted: true })];
+      const ahead = fresh.prepareBatch(write, changes);
+      assert(ahead);
+      const by = { ...write, ahead };
+      const other = [item("contacts", "a3", { displayName: "Cy" })];
+      const { created } = await store.transaction((tx) => fresh.writeBatch(tx, by, other));
+      assert.equal(created, 1);
+      const undone = store.transaction(async (tx) => {
+        assert.equal((await fresh.writeBatch(tx, by, changes)).created, 1);
+        throw new Error("undone");
+      });
+      await assert.rejects(undone, /undone/);
+      assert.equal(await byName("contacts", "a1"), undefined);
+      const from = await lastSeq();
+      const counts = await store.transaction((tx) => fresh.writeBatch(tx, by, [...changes]));
+      assert.deepEqual(counts, { created: 1, updated: 0, deleted: 0, unchanged: 1 });
+      const [event, ...more] = await eventsSince(from);
+      assert.deepEqual([event!.data["record"], more], [await byName("contacts", "a1"), []]);
+      assert.equal(fresh.prepareBatch(write, [item("contacts", "a4", { displayName: 7 })]), undefined);
+    });
+
     test("a row named twice in a batch is one row: the last value of each field wins, and one event tells of it", async () => {
       const from = await lastSeq();
       const counts = await batch([
