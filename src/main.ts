@@ -33,6 +33,7 @@ import { publishBundled } from "./catalog/bundled.ts";
 import { createChannels } from "./channels/channels.ts";
 import { createConnections } from "./connections/connections.ts";
 import { createTokenResealing } from "./connections/reseal-tokens.ts";
+import { createChannelItems } from "./connectors/channel-items.ts";
 import { createConnectors } from "./connectors/connectors.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
@@ -379,10 +380,12 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       })().catch((error: unknown) => log.error({ err: error, plugin }, "a connector could not be woken"));
     }),
   );
+  const takeChannelItem = createChannelItems({ store, installations, invoker, entities, eventLog });
   const webhooks = createWebhooks({
     ...{ store, installations, invoker, deliveries },
     publicUrl: () => publicUrl,
-    route: (installation) => connectors.receive(installation),
+    deliver: (delivery, installation) =>
+      ((installation && connectors.receive(installation)) ?? takeChannelItem)(delivery),
   });
   const subscriptions = createSubscriptions({ store, consumers, deliveries, invoker });
   const channels = createChannels({

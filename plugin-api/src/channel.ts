@@ -1,4 +1,5 @@
 /** Channels carry messages, calls and faxes between people and the organisation. */
+import type { IncomingChanges } from "./connector.ts";
 import type { ConfigShape, PluginContext } from "./context.ts";
 
 /**
@@ -12,8 +13,12 @@ export interface Channel<Config extends object = ConfigShape> {
   /** `sms`, `voice`, `video`, `email`, `whatsapp`, `fax`, or a name of your own. */
   readonly type?: string;
   init?(ctx: PluginContext<Config>): Promise<void>;
-  /** Takes one item that the webhook handler accepted. Comes again after a failure, so it must bear repetition. */
-  handleIncomingEvent(payload: unknown, ctx: PluginContext<Config>): Promise<void>;
+  /**
+   * Takes one item that the webhook handler accepted. The `entities` and `events` it answers are stored in one transaction.
+   * Comes again after a failure, so it must bear repetition.
+   */
+  // biome-ignore lint/suspicious/noConfusingVoidType: an async method without a return gives Promise<void>
+  handleIncomingEvent(payload: unknown, ctx: PluginContext<Config>): Promise<ChannelChanges | void>;
   /** Sends. Comes again after a failure: pass `message.id` to the service as its idempotency key where it has one. */
   // biome-ignore lint/suspicious/noConfusingVoidType: an async method without a return gives Promise<void>
   sendMessage(message: OutboundMessage, ctx: PluginContext<Config>): Promise<SendReceipt | void>;
@@ -24,6 +29,9 @@ export interface Channel<Config extends object = ConfigShape> {
   generateAccessToken?(userId: string, ctx: PluginContext<Config>): Promise<string>;
   stop?(ctx: PluginContext<Config>): Promise<void>;
 }
+
+/** What an incoming item means for the data model. */
+export type ChannelChanges = Pick<IncomingChanges, "entities" | "events">;
 
 /** An item for `accept` in a webhook's answer. */
 export interface IncomingEvent {

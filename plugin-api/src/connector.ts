@@ -65,7 +65,11 @@ export interface RealtimeRegistration {
 export interface IncomingChanges {
   /** Mapped by `mapToUnifiedModel` and stored as those of a sync. */
   items?: RawItem[];
-  /** Published in the same transaction. Each needs `event:publish:<domain>.*`; the same `id` is accepted once. */
+  /** Stored as they are. Each needs `data:write:<type>`, and an `externalId` or an `id`. */
+  entities?: Entity[];
+  /**
+   * Published in the same transaction; a `ref(…)` in `data` becomes the id of its row, which may be one of `entities`. Of rows of
+   * other sources only with `data:read:<type>`. Each needs `event:publish:<domain>.*`; the same `id` is accepted once. */
   events?: { type: string; data?: unknown; subject?: string; id?: string }[];
   /** The push says only that something changed: an incremental sync is to run, of these types or of all. */
   sync?: boolean | { types?: string[]; full?: boolean };

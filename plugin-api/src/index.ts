@@ -8,6 +8,7 @@ import type { PluginDefinition } from "./definition.ts";
 export type {
   CallSession,
   Channel,
+  ChannelChanges,
   IncomingEvent,
   OutboundCall,
   OutboundFax,

@@ -1,6 +1,7 @@
 /** The test kit's connector half: one sync, or one pushed item, stored as the connector engine stores it. */
 import type { TestSynced, TestSyncOptions } from "../../plugin-api/src/testing.ts";
 import type { OrganizationId, PluginId } from "../base/brands.ts";
+import { readAnswer } from "../connectors/channel-items.ts";
 import { storeChanges } from "../connectors/incoming.ts";
 import { advance, completed, nowhere, optionsOf, type Position, storable } from "../connectors/position.ts";
 import { pullBatches } from "../connectors/pull-batches.ts";
@@ -21,7 +22,8 @@ export interface ConnectorKitOptions {
 
 export interface ConnectorKit {
   sync(options: TestSyncOptions): Promise<TestSynced>;
-  incoming<T>(payload: unknown): Promise<T>;
+  /** Calls `handleIncomingEvent` and stores what it answers. */
+  incoming<T>(kind: "connector" | "channel", payload: unknown): Promise<T>;
 }
 
 export function connectorKit({ hub, organization, id, actor, failure }: ConnectorKitOptions): ConnectorKit {
@@ -70,17 +72,18 @@ export function connectorKit({ hub, organization, id, actor, failure }: Connecto
         throw Object.assign(failure(error), { next });
       }
     },
-    async incoming(payload) {
+    async incoming(kind, payload) {
       try {
         const { record, error } = await invoker.run({
           ...{ organization, plugin: id, actor },
-          kind: "connector",
-          name: incomingChanges,
+          kind,
+          name: kind === "connector" ? incomingChanges : "handleIncomingEvent",
           args: [payload],
         });
         if (error) throw failure(error, record.error?.stack);
         const installation = await installations.get(organization, id);
-        const changes = readChanges(record.result, installation);
+        const read = kind === "connector" ? readChanges : readAnswer;
+        const changes = read(record.result, installation);
         await store.transaction((tx) =>
           storeChanges({ tx, entities, eventLog, write: { ...write, execution: record.id } }, changes),
         );

@@ -166,17 +166,18 @@ function testedPlugin({ hub, organization, id, conversation }: Under): TestedPlu
         accept?: unknown[];
       };
       const { manifest } = await hub.installations.get(organization, id);
-      const toConnector = takesIncoming(manifest);
-      for (const item of accept)
-        if (toConnector) await connector.incoming(item).finally(look);
-        else await run("channel", "handleIncomingEvent", [item]);
+      const kind = takesIncoming(manifest) ? "connector" : "channel";
+      for (const item of accept) await connector.incoming(kind, item).finally(look);
       return { status, headers, body, accepted: accept };
     },
-    channel: (method, ...args) => run("channel", method, args),
+    channel: <T>(method: string, ...args: unknown[]) =>
+      method === "handleIncomingEvent"
+        ? connector.incoming<T>("channel", args[0]).finally(look)
+        : run<T>("channel", method, args),
     sync: (options = {}) => connector.sync(options).finally(look),
     connector: <T>(method: string, ...args: unknown[]) =>
       method === "handleIncomingEvent"
-        ? connector.incoming<T>(args[0]).finally(look)
+        ? connector.incoming<T>("connector", args[0]).finally(look)
         : run<T>("connector", method, args),
     condition: (name, parameters = {}, given = {}) =>
       run("condition", name, [parameters, ruleContext(given, organization)]),

@@ -1,4 +1,5 @@
-/** What a service pushed, as its connector understood it: entities and events, stored together. */
+/** What a service pushed, as its connector or channel understood it: entities and events, stored together. */
+import { sql } from "kysely";
 import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import { pluginEventId } from "../abilities/events.ts";
 import type { EventLog } from "../bus/event-log.ts";
@@ -22,6 +23,7 @@ export async function storeChanges(
   const { tx, write } = writer;
   const counts = await writeItems(writer, items);
   if (events.length > 0) {
+    await resolve(writer, events);
     await eventLog.publishAll(
       tx,
       events.map(({ type, data, subject, id }) => ({
@@ -37,4 +39,17 @@ export async function storeChanges(
     );
   }
   return counts;
+}
+
+/** Puts ids in the place of references; null where there is no such row. */
+async function resolve({ tx, write }: ItemWriter, events: ReadChanges["events"]): Promise<void> {
+  const references = events.flatMap((event) => event.references);
+  if (references.length === 0) return;
+  const { rows } = await sql<{ n: number; id: string }>`
+    select r.n::int as n, e.id from unnest(${references.map(({ type }) => type)}::text[], ${references.map(({ source }) => source)}::text[],
+      ${references.map(({ externalId }) => externalId)}::text[]) with ordinality as r(type, source, external_id, n)
+    join entities e on e.organization_id = ${write.organization} and e.type = r.type and e.source = r.source
+      and e.external_id = r.external_id`.execute(tx);
+  const ids = new Map(rows.map(({ n, id }) => [n, id]));
+  for (const [i, { resolve: put }] of references.entries()) put(ids.get(i + 1) ?? null);
 }

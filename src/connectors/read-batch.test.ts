@@ -77,7 +77,7 @@ test("changes of a push are read like items, events by their permission", () => 
   assert.deepEqual(readChanges({ sync: { types: ["a", "a"], full: true } }, who).sync, { types: ["a"], full: true });
   assert.equal(readChanges({ sync: false }, who).sync, undefined);
   assert.deepEqual(readChanges({ events: [{ type: "crm.made", id: "1" }] }, who).events, [
-    { type: "crm.made", data: null, id: "1" },
+    { type: "crm.made", data: null, references: [], id: "1" },
   ]);
   assert.throws(() => readChanges({ events: [{ type: "other.made" }] }, who), code("permission_denied"));
   for (const wrong of [

@@ -36,6 +36,16 @@ export interface PluginEventInput {
   data: unknown;
   subject?: string;
   id?: string;
+  /** Of `data`, which is a copy of its own. */
+  references: EventReference[];
+}
+
+/** A place in an event's data that gets the id of a row. */
+export interface EventReference {
+  type: string;
+  source: string;
+  externalId: string;
+  resolve(id: string | null): void;
 }
 
 export interface SyncRequest {
@@ -44,6 +54,7 @@ export interface SyncRequest {
 }
 
 export interface ReadChanges {
+  /** An entity that was given by itself is an item of its own. */
   items: SyncedItem[];
   events: PluginEventInput[];
   /** The push asks for a sync. */
@@ -60,6 +71,8 @@ const maxCursorBytes = 64 * 1024;
 export const maxTypes = 100;
 const maxName = 512;
 const maxEvents = 200;
+const maxReferences = 1000;
+const maxReferenceDepth = 24;
 const typeShape = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 const timeShape = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
 
@@ -98,18 +111,31 @@ export function readCursors(value: unknown, who: WhoSends): Record<string, unkno
   );
 }
 
-/** The result of `incomingChanges`. Errors: `result_invalid`, `permission_denied`. */
+/** The result of `incomingChanges`, or of a channel's `handleIncomingEvent`. Errors: `result_invalid`, `permission_denied`. */
 export function readChanges(value: unknown, who: WhoSends): ReadChanges {
   if (value === null || value === undefined) return { items: [], events: [] };
-  if (!isObject(value)) throw invalid(who, "handleIncomingEvent gives an object {items?, events?, sync?}");
-  const { items, events, sync } = value;
+  if (!isObject(value)) throw invalid(who, "handleIncomingEvent gives an object {items?, entities?, events?, sync?}");
+  const { items, entities, events, sync } = value;
   const changes: ReadChanges = {
-    items: items === undefined || items === null ? [] : readItems(items, who),
+    items: [
+      ...(items === undefined || items === null ? [] : readItems(items, who)),
+      ...(entities === undefined || entities === null ? [] : readItems(itemsOf(entities, who), who)),
+    ],
     events: events === undefined || events === null ? [] : readEvents(events, who),
   };
   if (sync === true) changes.sync = {};
   else if (isObject(sync)) changes.sync = readSyncRequest(sync, who);
   return changes;
+}
+
+function itemsOf(entities: unknown, who: WhoSends): object[] {
+  if (!Array.isArray(entities)) throw invalid(who, "`entities` is not a list");
+  return entities.map((entity) => {
+    if (!isObject(entity)) throw invalid(who, "an entity is not an object");
+    const name = entity["externalId"] ?? entity["id"];
+    if (name === undefined || name === null) throw invalid(who, "an entity has neither `externalId` nor `id`");
+    return { id: name, type: "entity", entities: [entity] };
+  });
 }
 
 function readItems(items: unknown, who: WhoSends): SyncedItem[] {
@@ -201,9 +227,10 @@ export function entityTypeOf(name: string): string {
 function readEvents(value: unknown, who: WhoSends): PluginEventInput[] {
   if (!Array.isArray(value) || value.length > maxEvents)
     throw invalid(who, `\`events\` must be a list of at most ${maxEvents}`);
+  const all: EventReference[] = [];
   return value.map((event) => {
     if (!isObject(event)) throw invalid(who, "an event is not an object");
-    const { type, data = null, subject, id } = event;
+    const { type, data: given = null, subject, id } = event;
     if (typeof type !== "string" || !isEventPattern(type) || type.endsWith("*"))
       throw invalid(who, "an event's `type` is not an event type");
     const permission = `event:publish:${type}`;
@@ -212,13 +239,45 @@ function readEvents(value: unknown, who: WhoSends): PluginEventInput[] {
     for (const [name, text] of Object.entries({ subject, id }))
       if (text !== undefined && text !== null && !isName(text))
         throw invalid(who, `an event's \`${name}\` must be text of 1 to ${maxName} characters`);
+    const references: EventReference[] = [];
+    const data = withReferences(given, who, references);
+    all.push(...references);
+    if (all.length > maxReferences) throw invalid(who, `more than ${maxReferences} references in \`events\``);
     return {
       type,
       data,
+      references,
       ...(typeof subject === "string" ? { subject } : {}),
       ...(typeof id === "string" ? { id } : {}),
     };
   });
+}
+
+/** A copy of an event's data, null where it names a row; deeper than the cap it stays as it is. */
+function withReferences(value: unknown, who: WhoSends, references: EventReference[], depth = 0): unknown {
+  if (typeof value !== "object" || value === null || depth > maxReferenceDepth) return value;
+  const copy: Record<string, unknown> | unknown[] = Array.isArray(value) ? [] : {};
+  for (const [key, item] of Object.entries(value)) {
+    const holder = copy as Record<string, unknown>;
+    const set = (to: unknown): void => {
+      Object.defineProperty(holder, key, { value: to, writable: true, enumerable: true, configurable: true });
+    };
+    const reference = referenceIn(item, who);
+    set(reference ? null : withReferences(item, who, references, depth + 1));
+    if (reference) references.push({ ...reference, resolve: set });
+  }
+  return copy;
+}
+
+function referenceIn(value: unknown, who: WhoSends): Omit<EventReference, "resolve"> | undefined {
+  if (!isObject(value)) return undefined;
+  const { $ref: type, externalId, source = who.plugin } = value;
+  if (typeof type !== "string" || !isEntityName(type) || !isName(externalId) || !isName(source)) return undefined;
+  const permission = `data:read:${type}`;
+  // Whether somebody else's row is there, and under which id, is for readers.
+  if (source !== who.plugin && !source.startsWith(`${who.plugin}:`) && !permits(who.grants, permission))
+    throw new BackplaneError("permission_denied", { plugin: who.plugin, permission });
+  return { type, externalId, source };
 }
 
 function readSyncRequest({ types, full }: Record<string, unknown>, who: WhoSends): SyncRequest {

@@ -1,8 +1,8 @@
 /**
  * Inbound HTTP for plugins. The raw request is stored before anything else; the plugin's `webhook` handler then gives the
  * synchronous answer and names what it accepted; accepted items reach `handleIncomingEvent` later through the bus,
- * durably and once per item id. A plugin without a `webhook` handler accepts the request itself. Items go to the plugin's
- * channel, or wherever `route` says.
+ * durably and once per item id. A plugin without a `webhook` handler accepts the request itself. Where items
+ * go is `deliver`'s to say.
  */
 import { createHash } from "node:crypto";
 import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
@@ -13,12 +13,11 @@ import type { Delivery } from "../bus/delivery.ts";
 import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
-import { deliveryFailure } from "../invocation/delivery-failure.ts";
 import type { InvokeOutcome, Invoker } from "../invocation/invoker.ts";
 import { pluginOfConsumer, webhookConsumer } from "../policy/consumers.ts";
 import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
-import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
 import { createFloodGuard, type FloodGuardOptions } from "./flood-guard.ts";
 
 export interface InboundRequest {
@@ -44,8 +43,8 @@ export interface WebhooksOptions {
   installations: Installations;
   invoker: Invoker;
   deliveries: Deliveries;
-  /** Who takes accepted items of an installation, when it is not its channel. */
-  route?(installation: Installation): ((delivery: Delivery) => Promise<void>) | undefined;
+  /** Takes an accepted item; the installation may be gone meanwhile. */
+  deliver(delivery: Delivery, installation: Installation | undefined): Promise<void>;
   /** The hub's address as vendors see it, without a trailing slash. Read at each request: the port may be known late. */
   publicUrl(): string;
   /** Wall time of the handler, ms. @default 10000 */
@@ -121,8 +120,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       asOrganizationId(delivery.organization),
       asPluginId(pluginOfConsumer(delivery.consumer)),
     );
-    const take = installation && options.route?.(installation);
-    await (take ? take(delivery) : deliverItem(delivery, invoker));
+    await options.deliver(delivery, installation);
   });
 
   const open = async ({ organization, plugin }: InboundRequest): Promise<Installation> => {
@@ -217,25 +215,6 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       return Number(gone.numDeletedRows);
     },
   };
-}
-
-async function deliverItem(delivery: Delivery, invoker: Invoker): Promise<void> {
-  const trace = delivery.traceparent ? parseTraceparent(delivery.traceparent) : undefined;
-  try {
-    const { error } = await invoker.run({
-      organization: asOrganizationId(delivery.organization),
-      plugin: asPluginId(pluginOfConsumer(delivery.consumer)),
-      kind: "channel",
-      name: "handleIncomingEvent",
-      args: [delivery.payload],
-      actor: `webhook:${delivery.itemId}`,
-      ...(trace ? { trace } : {}),
-      signal: delivery.signal,
-    });
-    if (error) throw error;
-  } catch (error) {
-    throw deliveryFailure(error);
-  }
 }
 
 interface Reading {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { request as rawRequest } from "node:http";
 import { after, before, test } from "node:test";
+import { sql } from "kysely";
 import { probe } from "../kit/probe-plugin.ts";
 import { type Keys, startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
 
@@ -205,6 +206,84 @@ test("a plugin without a webhook handler answers 200 and gets the request itself
   const { id, headers, ...rest } = event.data;
   assert.ok(id && headers["content-type"] === "text/plain");
   assert.deepEqual(rest, { method: "POST", url: `${publicUrl}/webhooks/acme/acme.silent/x?y=1`, rawBody: "hello" });
+});
+
+const taker = (code: string, id: string, permissions: string[]) => ({
+  manifest: {
+    id,
+    permissions: ["network:inbound", "event:publish:taken.*", ...permissions],
+    contributes: { channel: { description: "x", types: ["x"] }, webhook: { description: "x" } },
+  },
+  code: `export default {
+    webhook: (request) => ({ accept: [JSON.parse(request.rawBody)] }),
+    channel: { type: "x", handleIncomingEvent: async (item) => (${code}) },
+  };`,
+});
+const eventsOf = async (type: string) =>
+  (await hub.request("GET", `/api/events?type=${type}&limit=200`, { token: acme.adminKey })).body.events;
+const failures = async (plugin: string) =>
+  (
+    await hub.hub.store.db
+      .selectFrom("deliveries")
+      .select("error")
+      .where("consumer", "=", `webhook:${plugin}`)
+      .where("error", "is not", null)
+      .execute()
+  ).map(({ error }) => JSON.stringify(error));
+
+test("entities and events that a channel answers are stored together, and references of events become ids", async () => {
+  const code = `{
+    entities: [
+      { type: "messages", externalId: item.id, data: { body: "hi", conversationId: { $ref: "conversations", externalId: "c" } } },
+      { type: "conversations", externalId: "c", data: { channel: "x" } },
+    ],
+    events: [{ type: "taken.message", id: item.id, data: {
+      message: { $ref: "messages", externalId: item.id }, deep: [{ conversation: { $ref: "conversations", externalId: "c" } }],
+      nobody: { $ref: "messages", externalId: "other" }, schema: { $ref: "#/definitions/x" },
+    } }],
+  }`;
+  await hub.install("acme", taker(code, "acme.taker", ["data:write:messages", "data:write:conversations"]));
+  assert.equal((await hook("POST", "/webhooks/acme/acme.taker", { id: "m1" })).status, 200);
+  const [event] = await until(async () => {
+    const events = await eventsOf("taken.message");
+    return events.length > 0 && events;
+  });
+  const { rows } = await sql<{ id: string; type: string; data: Record<string, unknown>; created: string }>`
+    select id, type, data, xmin::text as created from entities where source = 'acme.taker' order by type`.execute(
+    hub.hub.store.db,
+  );
+  const [conversation, message] = rows;
+  assert.equal(rows.length, 2);
+  assert.equal(conversation?.created, message?.created);
+  assert.equal(message?.data["conversationId"], conversation?.id);
+  assert.deepEqual(event.data, {
+    message: message?.id,
+    deep: [{ conversation: conversation?.id }],
+    nobody: null,
+    schema: { $ref: "#/definitions/x" },
+  });
+});
+
+test("a channel's answer that may not be stored as a whole leaves nothing: other rows, other events, references to others", async () => {
+  const entity = `{ type: "messages", externalId: "m", data: { body: "x" } }`;
+  const answers = [
+    `{ entities: [${entity}, { type: "contacts", externalId: "c", data: {} }] }`,
+    `{ entities: [${entity}], events: [{ type: "comms.MessageReceived", data: {} }] }`,
+    `{ entities: [${entity}], events: [{ type: "taken.x", data: [{ $ref: "contacts", externalId: "c", source: "acme.taker" }] }] }`,
+    `{ entities: [${entity}, { type: "messages", data: {} }] }`,
+  ];
+  for (const [n, code] of answers.entries()) {
+    const id = `acme.refused${n}`;
+    await hub.install("acme", taker(code, id, ["data:write:messages"]));
+    assert.equal((await hook("POST", `/webhooks/acme/${id}`, { id: "1" })).status, 200);
+    const [error] = await until(async () => {
+      const failed = await failures(id);
+      return failed.length > 0 && failed;
+    });
+    assert.match(String(error), /permission_denied|result_invalid/);
+    const { rows } = await sql`select 1 from entities where source = ${id}`.execute(hub.hub.store.db);
+    assert.equal(rows.length, 0);
+  }
 });
 
 test("the handler has 10 seconds, whatever the manifest allows: then 504", async () => {

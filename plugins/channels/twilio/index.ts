@@ -1,8 +1,16 @@
 /** Twilio as a channel: signed webhooks in (answered with TwiML, handled later), messages and calls out over the REST API. */
-import { definePlugin, type PluginContext, type SecretHandle, type WebhookResponse } from "@backplane/plugin-api";
+import {
+  type ChannelChanges,
+  definePlugin,
+  type Entity,
+  type PluginContext,
+  ref,
+  type SecretHandle,
+  type WebhookResponse,
+} from "@backplane/plugin-api";
 import { createAccessToken } from "./access-token.ts";
 import { type Incoming, mediaOf, missedStates, readIncoming } from "./incoming.ts";
-import { contactOf, conversationOf } from "./records.ts";
+import { contactOf, conversationKey, conversationRow } from "./records.ts";
 import { createCall, fetchAccount, sendMessage } from "./rest.ts";
 import { isForm, isSignedByTwilio } from "./signature.ts";
 import { answerCall, twimlDocument } from "./voice.ts";
@@ -38,26 +46,23 @@ export default definePlugin<Config>({
     type: "sms",
     async handleIncomingEvent(payload, ctx) {
       const incoming = payload as Incoming;
-      await takers[incoming.kind](incoming, ctx);
+      return takers[incoming.kind](incoming, ctx);
     },
     sendMessage: (message, ctx) => sendMessage(ctx, message),
     async placeCall(call, ctx) {
       const { from, ...session } = await createCall(ctx, call);
       const at = new Date().toISOString();
-      const { conversationId, contactId } = await conversationOf(ctx.data, {
-        channel: "voice",
-        own: from,
-        address: call.to,
-        at,
-        inbound: false,
-      });
+      const contactId = await contactOf(ctx.data, call.to);
+      const party = { channel: "voice", own: from, address: call.to, at, inbound: false } as const;
+      const { externalId, data } = conversationRow(party, contactId);
+      await ctx.data.upsert("conversations", { externalId, ...data });
       await ctx.data.upsert("calls", {
         externalId: session.id,
         provider: "twilio",
         direction: "outbound",
         from,
         to: call.to,
-        conversationId,
+        conversationId: ref("conversations", externalId),
         contactId,
         startedAt: at,
         status: session.status,
@@ -94,28 +99,25 @@ const twiml = (body: string, accept: Incoming[]): WebhookResponse => ({
   accept,
 });
 
-const takers: Record<Incoming["kind"], (incoming: Incoming, ctx: Context) => Promise<void>> = {
-  message: takeMessage,
-  message_status: takeMessageStatus,
-  call: takeCall,
-  call_status: takeCallStatus,
-  voicemail: takeVoicemail,
-  transcript: takeTranscript,
-};
+const takers: Record<Incoming["kind"], (incoming: Incoming, ctx: Context) => ChannelChanges | Promise<ChannelChanges>> =
+  {
+    message: takeMessage,
+    message_status: takeMessageStatus,
+    call: takeCall,
+    call_status: takeCallStatus,
+    voicemail: takeVoicemail,
+    transcript: takeTranscript,
+  };
 
-async function takeMessage({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<void> {
+async function takeMessage({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<ChannelChanges> {
   const { MessageSid, SmsSid, From = "", To = "", Body = "" } = parameters;
   const externalId = MessageSid ?? SmsSid!;
   const media = mediaOf(parameters);
-  const { conversationId, contactId } = await conversationOf(ctx.data, {
-    channel: "sms",
-    own: To,
-    address: From,
-    at: receivedAt,
-    inbound: true,
-  });
-  const message = await ctx.data.upsert<{ id: string }>("messages", {
-    externalId,
+  const contactId = await contactOf(ctx.data, From);
+  const party = { channel: "sms", own: To, address: From, at: receivedAt, inbound: true } as const;
+  const conversation = conversationRow(party, contactId);
+  const conversationId = ref("conversations", conversation.externalId);
+  const message = {
     provider: "twilio",
     channel: "sms",
     direction: "inbound",
@@ -128,42 +130,43 @@ async function takeMessage({ id, receivedAt, parameters }: Incoming, ctx: Contex
     fromContactId: contactId,
     sentAt: receivedAt,
     status: "received",
-  });
-  await ctx.emitEvent(
-    "comms.MessageReceived",
-    {
-      messageId: message.id,
-      conversationId,
-      channel: "sms",
-      provider: "twilio",
-      externalId,
-      from: From,
-      to: To,
-      body: Body,
-      media,
-      fromContactId: contactId,
-      sentAt: receivedAt,
-      // STOP, START or HELP, when Twilio has answered such a word itself.
-      ...(parameters["OptOutType"] ? { optOut: parameters["OptOutType"] } : {}),
-    },
-    { id, subject: From },
-  );
+  };
+  const event = {
+    messageId: ref("messages", externalId),
+    conversationId,
+    channel: "sms",
+    provider: "twilio",
+    externalId,
+    from: From,
+    to: To,
+    body: Body,
+    media,
+    fromContactId: contactId,
+    sentAt: receivedAt,
+    // STOP, START or HELP, when Twilio has answered such a word itself.
+    ...(parameters["OptOutType"] ? { optOut: parameters["OptOutType"] } : {}),
+  };
+  return {
+    entities: [
+      { type: "conversations", ...conversation },
+      { type: "messages", externalId, data: message },
+    ],
+    events: [{ type: "comms.MessageReceived", data: event, id, ...(From ? { subject: From } : {}) }],
+  };
 }
 
-async function takeMessageStatus({ id, parameters }: Incoming, ctx: Context): Promise<void> {
+function takeMessageStatus({ id, parameters }: Incoming): ChannelChanges {
   const providerStatus = parameters["MessageStatus"] ?? "";
-  await ctx.emitEvent(
-    "comms.MessageStatus",
-    {
-      channel: "sms",
-      provider: "twilio",
-      externalId: parameters["MessageSid"] ?? parameters["SmsSid"],
-      status: messageStates[providerStatus] ?? providerStatus,
-      providerStatus,
-      errorCode: parameters["ErrorCode"] ?? null,
-    },
-    { id, subject: parameters["To"] ?? "" },
-  );
+  const data = {
+    channel: "sms",
+    provider: "twilio",
+    externalId: parameters["MessageSid"] ?? parameters["SmsSid"],
+    status: messageStates[providerStatus] ?? providerStatus,
+    providerStatus,
+    errorCode: parameters["ErrorCode"] ?? null,
+  };
+  const { To } = parameters;
+  return { events: [{ type: "comms.MessageStatus", data, id, ...(To ? { subject: To } : {}) }] };
 }
 
 /** https://www.twilio.com/docs/messaging/api/message-resource#message-status-values in the words of the unified model. */
@@ -180,12 +183,16 @@ const messageStates: Record<string, string> = {
   canceled: "failed",
 };
 
-async function takeCall({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<void> {
-  const call = await storeCall(parameters, { startedAt: receivedAt, status: "ringing", missed: false }, ctx);
-  await ctx.emitEvent("comms.CallReceived", call, { id, subject: call.from });
+async function takeCall({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<ChannelChanges> {
+  const { entities, call } = await callRows(
+    parameters,
+    { startedAt: receivedAt, status: "ringing", missed: false },
+    ctx,
+  );
+  return { entities, events: [eventOf("comms.CallReceived", call, id)] };
 }
 
-async function takeCallStatus({ receivedAt, parameters }: Incoming, ctx: Context): Promise<void> {
+async function takeCallStatus({ receivedAt, parameters }: Incoming, ctx: Context): Promise<ChannelChanges> {
   const { CallSid = "", CallStatus, DialCallStatus, CallDuration } = parameters;
   const inbound = parameters["Direction"] !== "outbound-api" && parameters["Direction"] !== "outbound-dial";
   const unanswered =
@@ -201,49 +208,49 @@ async function takeCallStatus({ receivedAt, parameters }: Incoming, ctx: Context
   const known = await callOf(CallSid, ctx);
   // Nobody took the forwarded call: what Twilio says of the caller's side afterwards does not make it answered.
   if (known?.missed && CallStatus === "completed") change.status = known.status;
-  const call = await storeCall(parameters, known ? change : { startedAt: receivedAt, missed: false, ...change }, ctx);
-  if (inbound && unanswered) await publishMissed(call, ctx);
+  const started = known ? change : { startedAt: receivedAt, missed: false, ...change };
+  const { entities, call } = await callRows(parameters, started, ctx);
+  return { entities, events: inbound && unanswered ? [missedEvent(call)] : [] };
 }
+
+const eventOf = (type: "comms.CallReceived" | "comms.CallMissed", call: CallData, id: string) => ({
+  ...{ type, data: call, id },
+  ...(call.from ? { subject: call.from } : {}),
+});
 
 /** A call is missed once, however many webhooks say so: they share the event's id. */
-const publishMissed = (call: CallData, ctx: Context): Promise<unknown> =>
-  ctx.emitEvent("comms.CallMissed", call, { id: `${call.externalId}:missed`, subject: call.from });
+const missedEvent = (call: CallData) => eventOf("comms.CallMissed", call, `${call.externalId}:missed`);
 
-async function takeVoicemail({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<void> {
+async function takeVoicemail({ id, receivedAt, parameters }: Incoming, ctx: Context): Promise<ChannelChanges> {
   const { RecordingSid = "", RecordingUrl = "", RecordingDuration } = parameters;
-  const call = await storeCall(parameters, { missed: true, status: "no-answer", endedAt: receivedAt }, ctx);
-  await publishMissed(call, ctx);
+  const change = { missed: true, status: "no-answer", endedAt: receivedAt };
+  const { entities, call } = await callRows(parameters, change, ctx);
+  const { callId, from, fromContactId } = call;
   const durationSeconds = Number(RecordingDuration ?? 0) || 0;
-  const voicemail = await ctx.data.upsert<{ id: string }>("voicemails", {
+  const said = { callId, from, durationSeconds, recordingUrl: RecordingUrl };
+  const voicemail = { ...said, contactId: fromContactId, recordedAt: receivedAt, listened: false };
+  const event = {
+    ...said,
+    voicemailId: ref("voicemails", RecordingSid),
+    provider: "twilio",
     externalId: RecordingSid,
-    callId: call.callId,
-    contactId: call.fromContactId,
-    from: call.from,
-    recordedAt: receivedAt,
-    durationSeconds,
-    recordingUrl: RecordingUrl,
-    listened: false,
-  });
-  await ctx.emitEvent(
-    "comms.VoicemailReceived",
-    {
-      voicemailId: voicemail.id,
-      callId: call.callId,
-      provider: "twilio",
-      externalId: RecordingSid,
-      from: call.from,
-      fromContactId: call.fromContactId,
-      recordingUrl: RecordingUrl,
-      durationSeconds,
-    },
-    { id, subject: call.from },
-  );
+    fromContactId,
+  };
+  return {
+    entities: [...entities, { type: "voicemails", externalId: RecordingSid, data: voicemail }],
+    events: [
+      missedEvent(call),
+      { type: "comms.VoicemailReceived", data: event, id, ...(from ? { subject: from } : {}) },
+    ],
+  };
 }
 
-async function takeTranscript({ parameters }: Incoming, ctx: Context): Promise<void> {
+function takeTranscript({ parameters }: Incoming): ChannelChanges {
   const { RecordingSid, TranscriptionText, TranscriptionStatus } = parameters;
-  if (!RecordingSid || TranscriptionStatus !== "completed") return;
-  await ctx.data.upsert("voicemails", { externalId: RecordingSid, transcript: TranscriptionText ?? "" });
+  if (!RecordingSid || TranscriptionStatus !== "completed") return {};
+  return {
+    entities: [{ type: "voicemails", externalId: RecordingSid, data: { transcript: TranscriptionText ?? "" } }],
+  };
 }
 
 interface KnownCall {
@@ -256,9 +263,11 @@ async function callOf(sid: string, ctx: Context): Promise<KnownCall | undefined>
   return call;
 }
 
+type Ref = ReturnType<typeof ref>;
+
 interface CallData {
-  callId: string;
-  conversationId: string | null;
+  callId: Ref;
+  conversationId: Ref;
   channel: "voice";
   provider: "twilio";
   externalId: string;
@@ -268,43 +277,44 @@ interface CallData {
   fromContactId: string | null;
 }
 
-/** Writes the row of a call, and gives what its events say. */
-async function storeCall(
+/** The row of a call, that of its conversation when it begins, and what its events say. */
+async function callRows(
   parameters: Record<string, string>,
   change: { status: string; startedAt?: string; endedAt?: string; missed?: boolean },
   ctx: Context,
-): Promise<CallData> {
+): Promise<{ entities: Entity[]; call: CallData }> {
   const { CallSid = "", From = "", To = "", Direction } = parameters;
   const inbound = Direction !== "outbound-api" && Direction !== "outbound-dial";
   const at = change.startedAt;
-  const party = at
-    ? await conversationOf(ctx.data, {
-        channel: "voice",
-        own: inbound ? To : From,
-        address: inbound ? From : To,
-        at,
-        inbound,
-      })
-    : { contactId: await contactOf(ctx.data, inbound ? From : To) };
-  const call = await ctx.data.upsert<{ id: string; conversationId?: string | null }>("calls", {
-    externalId: CallSid,
+  const party = { channel: "voice", own: inbound ? To : From, address: inbound ? From : To, inbound } as const;
+  const contactId = await contactOf(ctx.data, party.address);
+  const conversationId = ref("conversations", conversationKey(party));
+  const fromContactId = inbound ? contactId : null;
+  const row = {
     provider: "twilio",
     direction: inbound ? "inbound" : "outbound",
     from: From,
     to: To,
-    ...party,
-    fromContactId: inbound ? party.contactId : null,
+    contactId,
+    fromContactId,
+    ...(at ? { conversationId } : {}),
     ...change,
-  });
+  };
   return {
-    callId: call.id,
-    conversationId: call.conversationId ?? null,
-    channel: "voice",
-    provider: "twilio",
-    externalId: CallSid,
-    from: From,
-    to: To,
-    status: change.status,
-    fromContactId: inbound ? party.contactId : null,
+    entities: [
+      ...(at ? [{ type: "conversations", ...conversationRow({ ...party, at }, contactId) }] : []),
+      { type: "calls", externalId: CallSid, data: row },
+    ],
+    call: {
+      callId: ref("calls", CallSid),
+      conversationId,
+      channel: "voice",
+      provider: "twilio",
+      externalId: CallSid,
+      from: From,
+      to: To,
+      status: change.status,
+      fromContactId,
+    },
   };
 }

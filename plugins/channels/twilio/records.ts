@@ -3,11 +3,6 @@ import type { PluginContext } from "@backplane/plugin-api";
 
 type Data = PluginContext["data"];
 
-export interface Party {
-  conversationId: string;
-  contactId: string | null;
-}
-
 export interface Conversation {
   channel: "sms" | "voice";
   /** Our number. */
@@ -25,16 +20,23 @@ export async function contactOf(data: Data, number: string): Promise<string | nu
   return contact?.id ?? null;
 }
 
-export async function conversationOf(data: Data, { channel, own, address, at, inbound }: Conversation): Promise<Party> {
-  const contactId = await contactOf(data, address);
-  const conversation = await data.upsert<{ id: string }>("conversations", {
-    externalId: `${channel}:${own}:${address}`,
-    channel,
-    ownAddress: own,
-    contactId,
-    participants: [{ address, contactId }],
-    lastMessageAt: at,
-    ...(inbound ? { lastInboundAt: at } : {}),
-  });
-  return { conversationId: conversation.id, contactId };
+/** The conversation with a number, as a row to store. */
+export function conversationRow(
+  { channel, own, address, at, inbound }: Conversation,
+  contactId: string | null,
+): { externalId: string; data: Record<string, unknown> } {
+  return {
+    externalId: conversationKey({ channel, own, address }),
+    data: {
+      channel,
+      ownAddress: own,
+      contactId,
+      participants: [{ address, contactId }],
+      lastMessageAt: at,
+      ...(inbound ? { lastInboundAt: at } : {}),
+    },
+  };
 }
+
+export const conversationKey = ({ channel, own, address }: Pick<Conversation, "channel" | "own" | "address">): string =>
+  `${channel}:${own}:${address}`;

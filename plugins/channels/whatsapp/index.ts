@@ -1,9 +1,11 @@
 /** WhatsApp as a channel: Meta's signed webhooks in, text, media and templates out over the Cloud API. */
 import {
+  type ChannelChanges,
   definePlugin,
   isHttpError,
   type OutboundMessage,
   type PluginContext,
+  ref,
   type SecretHandle,
   type SendReceipt,
 } from "@backplane/plugin-api";
@@ -38,8 +40,7 @@ export default definePlugin<Config>({
     type: "whatsapp",
     async handleIncomingEvent(payload, ctx) {
       const incoming = payload as Incoming;
-      if (incoming.kind === "message") await takeMessage(incoming, ctx);
-      else await takeStatus(incoming.id, incoming.status, ctx);
+      return incoming.kind === "message" ? takeMessage(incoming, ctx) : takeStatus(incoming.id, incoming.status);
     },
     sendMessage,
   },
@@ -85,7 +86,7 @@ export default definePlugin<Config>({
 async function takeMessage(
   { id, message, name, own }: Extract<Incoming, { kind: "message" }>,
   ctx: Context,
-): Promise<void> {
+): Promise<ChannelChanges> {
   const { phoneNumberId, apiVersion } = ctx.config;
   const from = e164(message.from);
   const sentAt = timeOf(message.timestamp);
@@ -102,17 +103,17 @@ async function takeMessage(
     : [];
   const [contact] = await ctx.data.query<{ id: string }>("contacts", { phones: [{ number: from }] }, { limit: 1 });
   const contactId = contact?.id ?? null;
-  const conversation = await ctx.data.upsert<{ id: string }>("conversations", {
-    externalId: conversationKey(phoneNumberId, message.from),
+  const key = conversationKey(phoneNumberId, message.from);
+  const conversationId = ref("conversations", key);
+  const conversation = {
     channel: "whatsapp",
     ownAddress: own,
     contactId,
     participants: [{ address: from, name, contactId }],
     lastMessageAt: sentAt,
     lastInboundAt: sentAt,
-  });
-  const row = await ctx.data.upsert<{ id: string }>("messages", {
-    externalId: message.id,
+  };
+  const row = {
     provider: "whatsapp",
     channel: "whatsapp",
     direction: "inbound",
@@ -121,52 +122,54 @@ async function takeMessage(
     to: [own],
     body,
     media,
-    conversationId: conversation.id,
+    conversationId,
     contactId,
     fromContactId: contactId,
     sentAt,
     status: "received",
     replyToMessageId: message.context?.id ?? message.reaction?.message_id ?? null,
-  });
-  await ctx.emitEvent(
-    "comms.MessageReceived",
-    {
-      messageId: row.id,
-      conversationId: conversation.id,
-      channel: "whatsapp",
-      provider: "whatsapp",
-      externalId: message.id,
-      messageType: message.type,
-      from,
-      to: own,
-      body,
-      media,
-      fromContactId: contactId,
-      sentAt,
-      ...(message.interactive
-        ? { choice: (message.interactive.button_reply ?? message.interactive.list_reply)?.id ?? null }
-        : {}),
-      ...(message.button?.payload ? { choice: message.button.payload } : {}),
-    },
-    { id, subject: from },
-  );
+  };
+  const event = {
+    messageId: ref("messages", message.id),
+    conversationId,
+    channel: "whatsapp",
+    provider: "whatsapp",
+    externalId: message.id,
+    messageType: message.type,
+    from,
+    to: own,
+    body,
+    media,
+    fromContactId: contactId,
+    sentAt,
+    ...(message.interactive
+      ? { choice: (message.interactive.button_reply ?? message.interactive.list_reply)?.id ?? null }
+      : {}),
+    ...(message.button?.payload ? { choice: message.button.payload } : {}),
+  };
+  return {
+    entities: [
+      { type: "conversations", externalId: key, data: conversation },
+      { type: "messages", externalId: message.id, data: row },
+    ],
+    events: [{ type: "comms.MessageReceived", data: event, id, subject: from }],
+  };
 }
 
-const takeStatus = (id: string, status: MetaStatus, ctx: Context): Promise<unknown> =>
-  ctx.emitEvent(
-    "comms.MessageStatus",
-    {
-      channel: "whatsapp",
-      provider: "whatsapp",
-      externalId: status.id,
-      // sent, delivered, read and failed are the data model's words as well.
-      status: status.status,
-      providerStatus: status.status,
-      errorCode: status.errors?.[0] ? String(status.errors[0].code) : null,
-      at: timeOf(status.timestamp),
-    },
-    { id, subject: e164(status.recipient_id ?? "") },
-  );
+function takeStatus(id: string, status: MetaStatus): ChannelChanges {
+  const data = {
+    channel: "whatsapp",
+    provider: "whatsapp",
+    externalId: status.id,
+    // sent, delivered, read and failed are the data model's words as well.
+    status: status.status,
+    providerStatus: status.status,
+    errorCode: status.errors?.[0] ? String(status.errors[0].code) : null,
+    at: timeOf(status.timestamp),
+  };
+  const subject = e164(status.recipient_id ?? "");
+  return { events: [{ type: "comms.MessageStatus", data, id, ...(subject ? { subject } : {}) }] };
+}
 
 /** A template at any time; anything else only while the customer's last message is younger than 24 hours. */
 async function sendMessage(message: OutboundMessage, ctx: Context): Promise<SendReceipt> {

@@ -79,7 +79,7 @@ const builtIns = {
     return async (payload, ctx) => {
       const changes = await apply(handle.run, handle.self, [payload, ctx]);
       if (typeof changes !== "object" || changes === null) return null;
-      const { items, events, sync } = changes as { items?: unknown; events?: unknown; sync?: unknown };
+      const { items, entities, events, sync } = changes as Record<"items" | "entities" | "events" | "sync", unknown>;
       const mapped: unknown[] = [];
       if (items !== undefined && items !== null) {
         if (map === undefined)
@@ -90,7 +90,7 @@ const builtIns = {
           mapped[i] = described(item, await apply(map.run, map.self, [item, ctx]), true);
         }
       }
-      return { items: mapped, events, sync };
+      return { items: mapped, entities, events, sync };
     };
   },
 };
