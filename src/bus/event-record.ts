@@ -46,6 +46,8 @@ export interface EventLimits {
 
 /** How the ids of plugins' events begin: `plugin:<plugin id>#<id given by the plugin>`. */
 export const pluginEventIds = "plugin:";
+/** Ids of events that the hub publishes under a name of its own begin so. */
+export const hubEventIds = "hub:";
 
 /** A checked event, with `data` as JSON text. */
 export interface CheckedEvent {

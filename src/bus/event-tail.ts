@@ -39,13 +39,13 @@ export async function* tailEvents({ store, query }: TailPorts, options: TailOpti
     let after = options.after ?? encodeCursor([await lastPosition(store)]);
     while (!signal?.aborted) {
       woken = new AbortController();
-      const { events } = await query({ organization, type, after, limit: pageSize });
+      const { events, nextCursor } = await query({ organization, type, after, limit: pageSize });
       for (const positioned of events) {
         if (signal?.aborted) return;
         after = positioned.cursor;
         yield positioned;
       }
-      if (events.length < pageSize) await sleep(pollMs, signal?.aborted ? AbortSignal.abort() : woken.signal);
+      if (nextCursor === null) await sleep(pollMs, signal?.aborted ? AbortSignal.abort() : woken.signal);
     }
   } finally {
     signal?.removeEventListener("abort", stop);

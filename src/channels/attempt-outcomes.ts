@@ -2,6 +2,7 @@
 import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/deferred.ts";
 import type { EventLog } from "../bus/event-log.ts";
+import { hubEventIds } from "../bus/event-record.ts";
 import type { Entities, EntityChange } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store, Tx } from "../store/store.ts";
@@ -104,7 +105,7 @@ export function createAttemptOutcomes({ store, eventLog, entities, queue }: Atte
     const next = planned.at(-1)?.attempt;
     await eventLog.publish(tx, {
       organization: attempt.organization,
-      id: `message:${attempt.id}:failed`,
+      id: `${hubEventIds}message:${attempt.id}:failed`,
       type: "comms.MessageStatus",
       source: eventSource,
       subject: attempt.id,

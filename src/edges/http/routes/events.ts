@@ -1,7 +1,7 @@
 /** Events, their consumers, and what could not be delivered. The stream is in event-stream.ts. */
 import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
-import { pluginEventIds } from "../../../bus/event-record.ts";
+import { hubEventIds, pluginEventIds } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
 import { eventTypeFault } from "../../../manifest/event-pattern.ts";
 import { hubConsumerOwner } from "../../../policy/consumers.ts";
@@ -36,11 +36,12 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
             {},
             { errors: [{ path: "type", message: "events of `plugin` and `backplane` are published by the hub only" }] },
           );
-        if (body.id?.startsWith(pluginEventIds))
+        const taken = [pluginEventIds, hubEventIds].find((prefix) => body.id?.startsWith(prefix));
+        if (taken !== undefined)
           throw new BackplaneError(
             "invalid_input",
             {},
-            { errors: [{ path: "id", message: `ids that begin with \`${pluginEventIds}\` are those of plugins` }] },
+            { errors: [{ path: "id", message: `ids that begin with \`${taken}\` are not for people` }] },
           );
         const fault = eventTypeFault(body.type);
         if (fault !== undefined)
