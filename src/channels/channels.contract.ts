@@ -443,7 +443,7 @@ export function channelsContract(driver: BusDriver): void {
     // ── pace, cancel, states ──
 
     on("messages leave at the channel's rate over all nodes, each organisation at its own", async (given) => {
-      given.install({ id: "acme.sms", ratePerSecond: 10 });
+      given.install({ id: "acme.sms", ratePerSecond: 5 });
       given.install({ id: "acme.sms", ratePerSecond: 1000 }, "b");
       const times: number[] = [];
       given.script = ({ organization }) => {
@@ -457,8 +457,8 @@ export function channelsContract(driver: BusDriver): void {
       await given.reaches(other, "sent", "b");
       assert.ok(times.length < 12);
       await until(() => times.length === 12, "all");
-      // Twelve turns are eleven intervals of 100 ms; the clock of the database and ours may differ a little.
-      assert.ok(times.at(-1)! - times[0]! > 900, `${times.at(-1)! - times[0]!} ms`);
+      // Twelve turns are eleven intervals of 200 ms; on a busy machine the first may come late, and the others are not put off for it.
+      assert.ok(times.at(-1)! - times[0]! > 1200, `${times.at(-1)! - times[0]!} ms`);
     });
 
     on("a queued message can be cancelled, any other cannot", async (given) => {
