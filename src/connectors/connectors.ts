@@ -359,7 +359,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       if (items.length === 0 && events.length === 0 && sync === undefined) return;
       const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
       const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
-      await store.transaction(async (tx) => {
+      await store.groupCommit(async (tx) => {
         await storeChanges({ tx, entities, eventLog, write }, pushed);
         if (sync !== undefined)
           await requestRun(tx, deliveries, {

@@ -87,7 +87,7 @@ async function takeMessage(
   { id, message, name, own }: Extract<Incoming, { kind: "message" }>,
   ctx: Context,
 ): Promise<ChannelChanges> {
-  const { phoneNumberId, apiVersion } = ctx.config;
+  const { apiVersion } = ctx.config;
   const from = e164(message.from);
   const sentAt = timeOf(message.timestamp);
   const body = bodyOf(message);
@@ -103,7 +103,7 @@ async function takeMessage(
     : [];
   const [contact] = await ctx.data.query<{ id: string }>("contacts", { phones: [{ number: from }] }, { limit: 1 });
   const contactId = contact?.id ?? null;
-  const key = conversationKey(phoneNumberId, message.from);
+  const key = conversationKey(message.from);
   const conversationId = ref("conversations", key);
   const conversation = {
     channel: "whatsapp",
@@ -200,7 +200,7 @@ async function sendMessage(message: OutboundMessage, ctx: Context): Promise<Send
 async function isWindowOpen(to: string, ctx: Context): Promise<boolean> {
   const [conversation] = await ctx.data.query<{ lastInboundAt?: string }>(
     "conversations",
-    { source: "com.whatsapp.cloud", externalId: conversationKey(ctx.config.phoneNumberId, to) },
+    { source: "com.whatsapp.cloud", externalId: conversationKey(to) },
     { limit: 1 },
   );
   return Date.now() - Date.parse(conversation?.lastInboundAt ?? "") < windowSeconds * 1000;
@@ -237,4 +237,5 @@ const messagesUrl = ({ apiVersion, phoneNumberId }: Config): string =>
 
 const authorization = ({ accessToken }: Config): Record<string, string> => ({ authorization: `Bearer ${accessToken}` });
 
-const conversationKey = (phoneNumberId: string, customer: string): string => `whatsapp:${phoneNumberId}:${customer}`;
+/** The name that the hub gives a conversation when a message to the customer comes first: both are one row. */
+const conversationKey = (customer: string): string => `whatsapp:${e164(customer)}`;

@@ -50,7 +50,7 @@ const receive = (plugin: TestedPlugin, ...messages: object[]): Promise<TestWebho
 /** A conversation in which the customer wrote `hours` ago. */
 const conversation = (hours: number): object => ({
   source: "com.whatsapp.cloud",
-  externalId: "whatsapp:100200300:15557770001",
+  externalId: "whatsapp:+15557770001",
   channel: "whatsapp",
   lastInboundAt: new Date(Date.now() - hours * 3_600_000).toISOString(),
 });
