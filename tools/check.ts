@@ -70,7 +70,7 @@ function testFiles(): string[] {
   );
   return files
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
-    .sort()
+    .sort((a, b) => Number(isLong(b)) - Number(isLong(a)) || (a < b ? -1 : 1))
     .map((file) => join(root, file));
 }
 
@@ -81,12 +81,19 @@ function noteSkip(file: string, reason: unknown): void {
   leftOut.set(why, suites);
 }
 
+/** These take longest: begun first, none is left to run by itself at the end. */
+const isLong = (file: string): boolean =>
+  /plugins\/bundled|bus\/deliveries|channels\/channels\.test|rules\/rule-runs|store\/pglite|rules-hostile|crash\/|e2e\/cli/.test(
+    file,
+  );
+
 /**
  * How many files run at once. Those that measure time or throw bombs run alone, so that neighbours do not disturb them; whole
  * hubs with all their processes run in twos. Most of the others wait more than they work.
  */
 function atOnce(file: string): 1 | 2 | 3 {
-  if (/test\/escape\/[\w-]+\.test\.ts$/.test(file) || /runtimes\/isolate\/(host|runner)\//.test(file)) return 1;
+  if (/test\/escape\/([\w-]+|deputy\/(floods|input))\.test\.ts$/.test(file)) return 1;
+  if (/runtimes\/isolate\/(host|runner)\//.test(file)) return 1;
   return /test\/(escape|e2e|crash)\//.test(file) ? 2 : 3;
 }
 

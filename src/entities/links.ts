@@ -69,7 +69,9 @@ async function lockGroups({ tx, write: { organization }, type, ids }: LinkCall):
   if (groups.length === 0) return named.rows;
   const others =
     await sql<StoredEntity>`select * from entities where organization_id = ${organization} and type = ${type}
-    and link_id = any(${groups}::text[]) and not id = any(${[...ids]}::text[]) order by id for update`.execute(tx);
+    and link_id = any(${groups}::text[]) and not id = any(${[...ids]}::text[]) order by id limit ${maxLinked + 1} for update`.execute(
+      tx,
+    );
   return [...named.rows, ...others.rows];
 }
 

@@ -297,6 +297,8 @@ export async function createInvoker(options: InvokerOptions): Promise<Invoker> {
     record.endedAt = new Date();
     record.wallMs = record.endedAt.getTime() - (record.startedAt ?? record.createdAt).getTime();
     const outcome: InvokeOutcome = error ? { record, error } : { record };
+    // Whether there is a health handler is asked of every plugin; that there is none is no failure to show people.
+    if (record.kind === "health" && error?.code === "handler_missing" && !visible) return outcome;
     await recorder.write(
       record.mode === "sync" && (resultBytes > recordedBytes || (entry.confidential && resultBytes > 0))
         ? { ...record, result: { omitted: true, bytes: resultBytes } }

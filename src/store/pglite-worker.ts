@@ -116,7 +116,8 @@ class SeededMemoryFS extends MemoryFS {
     fs.mkdirTree(dataFolder);
     for (const file of this.#files) {
       const path = `${dataFolder}/${file.path}`;
-      if (file.bytes) fs.writeFile(path, file.bytes, { canOwn: true } as never);
+      // A copy: the engine writes into what it owns, and other workers read the same image.
+      if (file.bytes) fs.writeFile(path, file.bytes.slice(), { canOwn: true } as never);
       else fs.mkdirTree(path);
     }
     this.#files = [];

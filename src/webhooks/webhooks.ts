@@ -227,7 +227,11 @@ interface RawRequest extends Record<string, unknown> {
 }
 
 function readOutcome(request: InboundRequest, { record, error }: InvokeOutcome, raw: RawRequest): Reading {
-  if (error?.code === "handler_missing") return { answer: { status: 200, headers: {}, body: "" }, accepted: [raw] };
+  // Nobody checked the caller's credentials, and the item is for everybody to see should it become a dead letter.
+  if (error?.code === "handler_missing") {
+    const { authorization: _authorization, ...headers } = request.headers;
+    return { answer: { status: 200, headers: {}, body: "" }, accepted: [{ ...raw, headers }] };
+  }
   if (error) throw error;
   const given = record.result;
   if (given === null || given === undefined) return { answer: { status: 200, headers: {}, body: "" }, accepted: [] };

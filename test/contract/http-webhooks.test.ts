@@ -197,7 +197,10 @@ test("a plugin without a webhook handler answers 200 and gets the request itself
     },
     code: `export default { channel: { type: "x", async handleIncomingEvent(item, ctx) { await ctx.emitEvent("seen.raw", item); } } };`,
   });
-  const answer = await hook("POST", "/webhooks/acme/acme.silent/x?y=1", "hello", { "content-type": "text/plain" });
+  const answer = await hook("POST", "/webhooks/acme/acme.silent/x?y=1", "hello", {
+    "content-type": "text/plain",
+    authorization: "Bearer of-the-vendor",
+  });
   assert.deepEqual([answer.status, answer.text], [200, ""]);
   const [event] = await until(async () => {
     const { body } = await hub.request("GET", "/api/events?type=seen.raw", { token: acme.viewerKey });
@@ -205,6 +208,8 @@ test("a plugin without a webhook handler answers 200 and gets the request itself
   });
   const { id, headers, ...rest } = event.data;
   assert.ok(id && headers["content-type"] === "text/plain");
+  // Nobody checked it, and people may see the item.
+  assert.equal(headers["authorization"], undefined);
   assert.deepEqual(rest, { method: "POST", url: `${publicUrl}/webhooks/acme/acme.silent/x?y=1`, rawBody: "hello" });
 });
 

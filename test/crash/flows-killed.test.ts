@@ -1,20 +1,23 @@
 /** A hub killed with SIGKILL leaves connectors, channels and rules as an undisturbed one would. The long version is `npm run soak`. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { flowRuns } from "./flow-run.ts";
 import { sharedDatabase } from "./shared-services.ts";
 
 const seed = Number(process.env["CRASH_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 
-test(`embedded: tables, cursors and sends equal an undisturbed run's (seed ${seed})`, async () => {
-  const { differences, kills } = await flowRuns({ seed, runs: 2 });
-  assert.equal(kills, 2);
-  assert.deepEqual(differences, []);
-});
+// Side by side: most of the time they wait for leases to lapse.
+describe("hubs that are killed", { concurrency: true }, () => {
+  test(`embedded: tables, cursors and sends equal an undisturbed run's (seed ${seed})`, async () => {
+    const { differences, kills } = await flowRuns({ seed, runs: 2 });
+    assert.equal(kills, 2);
+    assert.deepEqual(differences, []);
+  });
 
-test(`two hubs on one PostgreSQL, either of which may die, leave the same (seed ${seed})`, async (t) => {
-  if (!process.env["TEST_DATABASE_URL"]) return t.skip("needs TEST_DATABASE_URL");
-  await using database = await sharedDatabase();
-  const { differences } = await flowRuns({ seed, runs: 2, hubs: 2, env: database.env });
-  assert.deepEqual(differences, []);
+  test(`two hubs on one PostgreSQL, either of which may die, leave the same (seed ${seed})`, async (t) => {
+    if (!process.env["TEST_DATABASE_URL"]) return t.skip("needs TEST_DATABASE_URL");
+    await using database = await sharedDatabase();
+    const { differences } = await flowRuns({ seed, runs: 1, hubs: 2, env: database.env });
+    assert.deepEqual(differences, []);
+  });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { ruleOperators } from "../kit/rule-operators.ts";
 import { packSource } from "../kit/start-test-hub.ts";
 import { type CrashHub, mulberry32, must, sleep, startHub } from "./crash-hub.ts";
@@ -92,10 +92,13 @@ async function judge(url: string, sent: number): Promise<void> {
   assert.ok(runs.filter(({ status }) => status === "succeeded").length >= sent / 3, `seed ${seed}`);
 }
 
-test(`embedded: rules go on after kills (seed ${seed})`, { timeout: 240_000 }, () => killRules({}));
+// Side by side: most of the time they wait for leases to lapse.
+describe("hubs that are killed", { concurrency: true }, () => {
+  test(`embedded: rules go on after kills (seed ${seed})`, { timeout: 240_000 }, () => killRules({}));
 
-test(`two hubs on one PostgreSQL: either may die (seed ${seed})`, { timeout: 240_000 }, async (t) => {
-  if (!process.env["TEST_DATABASE_URL"]) return t.skip("needs TEST_DATABASE_URL");
-  await using database = await sharedDatabase();
-  await killRules({ env: database.env, hubs: 2 });
+  test(`two hubs on one PostgreSQL: either may die (seed ${seed})`, { timeout: 240_000 }, async (t) => {
+    if (!process.env["TEST_DATABASE_URL"]) return t.skip("needs TEST_DATABASE_URL");
+    await using database = await sharedDatabase();
+    await killRules({ env: database.env, hubs: 2 });
+  });
 });

@@ -158,6 +158,23 @@ test("uninstalling ends what is queued and what runs", async () => {
   assert.equal((await ended(hub, executionId)).status, "cancelled");
 });
 
+test("that a plugin has no health handler is no failed execution", async () => {
+  const manifest = { id: "acme.plain" };
+  const code = "export default { functions: { fine() { return 1; } } };";
+  await hub.install("acme", { manifest: { ...manifest, contributes: { functions: [{ name: "fine" }] } }, code });
+  const { error } = await hub.hub.invoker.run({
+    organization: "acme" as never,
+    plugin: "acme.plain" as never,
+    kind: "health",
+    name: "health",
+    args: [],
+    actor: "system",
+  });
+  assert.equal(error?.code, "handler_missing");
+  const { body } = await hub.request("GET", "/api/executions?plugin=acme.plain", { org: "acme" });
+  assert.deepEqual(body.executions, []);
+});
+
 test("an asynchronous call whose delivery was given up is failed, not left running", async () => {
   const { executionId } = (await hub.call("acme", plugin, "hang", {}, { mode: "async" })).body;
   await until(async () => (await read(hub, executionId)).status === "running");

@@ -1,5 +1,5 @@
 /** A connector, a channel and rule operators over one small vendor: everything whose outcome a kill must not change. */
-import { definePlugin } from "@backplane/plugin-api";
+import { definePlugin, ref } from "@backplane/plugin-api";
 
 interface Page {
   items: { id: string; name: string; updatedAt: string; deleted?: boolean }[];
@@ -11,23 +11,32 @@ export default definePlugin({
     return { status: 200, body: "", accept: [JSON.parse(request.rawBody)] };
   },
   channel: {
-    async handleIncomingEvent(payload, ctx) {
+    async handleIncomingEvent(payload) {
       const { id, from } = payload as { id: string; from: string };
-      const row = await ctx.data.upsert<{ id: string }>("messages", {
-        externalId: id,
-        channel: "test",
-        direction: "inbound",
-        from,
-        to: ["us"],
-        body: `hello from ${from}`,
-        sentAt: "2026-01-01T00:00:00Z",
-        status: "received",
-      });
-      await ctx.emitEvent(
-        "comms.MessageReceived",
-        { messageId: row.id, externalId: id, from, channel: "test" },
-        { id },
-      );
+      return {
+        entities: [
+          {
+            type: "messages",
+            externalId: id,
+            data: {
+              channel: "test",
+              direction: "inbound",
+              from,
+              to: ["us"],
+              body: `hello from ${from}`,
+              sentAt: "2026-01-01T00:00:00Z",
+              status: "received",
+            },
+          },
+        ],
+        events: [
+          {
+            type: "comms.MessageReceived",
+            data: { messageId: ref("messages", id), externalId: id, from, channel: "test" },
+            id,
+          },
+        ],
+      };
     },
     async sendMessage(message, ctx) {
       const answer = await ctx.http.post<{ id: string }>(
