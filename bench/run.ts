@@ -22,7 +22,7 @@ const rounds = Number(options.rounds ?? (options.quick ? 2 : 5));
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds takes a whole number from 1");
 
 /** So long may one benchmark take, whatever happens. */
-const patienceMs = options.quick ? 60_000 : 180_000;
+const patienceMs = options.quick ? 60_000 : 420_000;
 const all = [...new Set(goalIds.map((id) => goals[id].benchmark))];
 const chosen = options.only?.flatMap((names) => names.split(",")) ?? all;
 const unknown = chosen.filter((name) => !all.includes(name as (typeof all)[number]));
