@@ -90,7 +90,7 @@ export function createFlawedRuntime(flaw: Flaw, callbacks: RuntimeCallbacks): Fl
     });
     switch (flaw) {
       case "blocks-the-loop":
-        for (const end = Date.now() + 400; Date.now() < end; );
+        for (const end = Date.now() + 900; Date.now() < end; );
         return;
       case "never-answers":
         return new Promise(() => {});

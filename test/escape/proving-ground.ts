@@ -50,7 +50,7 @@ interface Quarters {
 
 export interface ProvingGroundOptions {
   createRuntime(callbacks: RuntimeCallbacks): PluginRuntime | Promise<PluginRuntime>;
-  /** Main-thread CPU that one turn of the hub's event loop may take, ms. @default 150 */
+  /** Main-thread CPU that one turn of the hub's event loop may take, ms. A collection of the test's own heap has taken 200. @default 300 */
   maxLoopMs?: number;
   /** How long the canary organisation may wait for an answer, ms. @default 2500 */
   maxCanaryMs?: number;
@@ -123,7 +123,7 @@ class Ground implements ProvingGround {
     this.#runtime = runtime;
     this.#witness = witness;
     this.#canaries = canaries;
-    this.#maxLoopMs = options.maxLoopMs ?? 150;
+    this.#maxLoopMs = options.maxLoopMs ?? 300;
     this.#maxCanaryMs = options.maxCanaryMs ?? 2500;
     this.#canary = this.#instance("canary", "org-canary", innocentCode, { name: canaries.secret("canaryConfig") });
     process.on("uncaughtExceptionMonitor", this.#onHostFault);
