@@ -29,15 +29,19 @@ export function createGroupCommit({
     try {
       while (waiting.length > 0) {
         const group = waiting.splice(0, maxInGroup);
+        let finished = false;
         try {
           const results = await transaction(async (tx) => {
+            finished = false;
             const all: unknown[] = [];
             for (const { run } of group) all.push(await run(tx));
+            finished = true;
             return all;
           });
           for (const [i, { resolve }] of group.entries()) resolve(results[i]);
         } catch (error) {
-          if (group.length === 1) group[0]!.reject(error);
+          // A commit whose answer was lost may have happened: what ran to its end is never run a second time.
+          if (group.length === 1 || finished) for (const { reject } of group) reject(error);
           // Whose fault it was is not known: nobody pays for a neighbour.
           else for (const { run, resolve, reject } of group) await transaction(run).then(resolve, reject);
         }

@@ -3,11 +3,12 @@
  * is killed with SIGKILL at a seeded moment. Once all has settled, tables, cursors and what reached the vendor must equal what
  * an undisturbed run leaves. Many runs share hubs, one after the other.
  */
+import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CrashHub, call, installPlugin, mulberry32, must, sleep, startHub } from "./crash-hub.ts";
-import { type Effect, startVendor } from "./vendor.ts";
+import { deletedCount, type Effect, itemCount, startVendor } from "./vendor.ts";
 
 export interface FlowRunsOptions {
   seed: number;
@@ -70,6 +71,7 @@ export async function flowRuns({
   try {
     for (let n = 0; n < hubs; n++) running.push(await startHub(join(folder, `hub-${n}`), settings));
     const undisturbed = await oneRun({ running, name: "undisturbed", random, effects: vendor.effects });
+    assertWhole(undisturbed);
     vendor.effects.clear();
     for (let n = 0; n < runs; n++) {
       const name = `run-${n}`;
@@ -99,6 +101,14 @@ export async function flowRuns({
     for (const { child } of running) child.kill("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Equal emptiness would prove nothing. */
+function assertWhole({ contacts, inbound, outbound, tasks, effects, cursors }: Outcome): void {
+  const found = [contacts, inbound, outbound, tasks, effects].map(({ length }) => length);
+  const sends = webhookCount + messageCount;
+  assert.deepEqual(found, [itemCount - deletedCount, webhookCount, sends, webhookCount, sends]);
+  assert.deepEqual(cursors, { contact: itemCount });
 }
 
 interface Killing {

@@ -22,6 +22,8 @@ export interface Vendor extends AsyncDisposable {
 }
 
 export const itemCount = 40;
+/** Of these, how many are told as deleted: every thirteenth. */
+export const deletedCount = Math.floor(itemCount / 13);
 const pageSize = 5;
 
 export async function startVendor(random: () => number): Promise<Vendor> {
