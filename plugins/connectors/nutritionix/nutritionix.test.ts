@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  type HttpAnswer,
-  type HttpScript,
-  type TestCallError,
-  type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
-  testPlugin,
-} from "@backplane/plugin-api/testing";
+import { type HttpAnswer, type HttpScript, testPlugin } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Answers in the shapes of https://docx.syndigo.com/developers/docs/nutritionix-api-guide, with foods of our own.
 import item from "./fixtures/item.json" with { type: "json" };
 import nutrients from "./fixtures/nutrients.json" with { type: "json" };
@@ -32,21 +25,6 @@ const limited: HttpAnswer = {
   headers: { "retry-after": "3600" },
   body: { message: "usage limits exceeded" },
 };
-
-/** Syncs again and again, each time from where the last one stood, failed or not. */
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
-}
 
 describe("functions", () => {
   test("item finds a food by its barcode, with the credentials in headers", async () => {

@@ -4,12 +4,10 @@ import {
   type HttpAnswer,
   type HttpScript,
   type RecordedRequest,
-  type TestCallError,
   type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
   testPlugin,
 } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Answers in the shapes of https://plaid.com/docs/api/, with names and numbers of our own.
 import accounts from "./fixtures/accounts-get.json" with { type: "json" };
 import mutation from "./fixtures/error.json" with { type: "json" };
@@ -85,21 +83,6 @@ const cursorsAsked = (requests: readonly RecordedRequest[]): (string | null)[] =
     .map(({ json }) => (json as { cursor?: string }).cursor ?? null);
 const stored = async (plugin: TestedPlugin): Promise<string[]> =>
   (await plugin.rows("transactions")).map((row) => String(row["externalId"])).sort();
-
-/** Syncs again and again, each time from where the last one stood, failed or not. */
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
-}
 
 describe("linking", () => {
   test("a link token is asked for with the credentials in headers, and never in the body", async () => {

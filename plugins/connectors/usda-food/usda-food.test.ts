@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  type HttpAnswer,
-  type HttpScript,
-  type RecordedRequest,
-  type TestCallError,
-  type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
-  testPlugin,
-} from "@backplane/plugin-api/testing";
+import { type HttpAnswer, type HttpScript, type RecordedRequest, testPlugin } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Answers in the shapes that https://fdc.nal.usda.gov/api-guide gives in fact, with foods of our own.
 import abridged from "./fixtures/abridged.json" with { type: "json" };
 import full from "./fixtures/full.json" with { type: "json" };
@@ -50,21 +42,6 @@ const pages = (count: number, broken?: { page: number; answer: HttpAnswer; times
     return { body: { totalHits: count, currentPage: pageNumber, totalPages: Math.ceil(count / pageSize), foods } };
   });
 };
-
-/** Syncs again and again, each time from where the last one stood, failed or not. */
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
-}
 
 describe("functions", () => {
   test("search puts the sealed key into the query and answers foods in the words of the data model", async () => {
