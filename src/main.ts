@@ -33,7 +33,6 @@ import { publishBundled } from "./catalog/bundled.ts";
 import { createChannels } from "./channels/channels.ts";
 import { createConnections } from "./connections/connections.ts";
 import { createTokenResealing } from "./connections/reseal-tokens.ts";
-import { createChannelItems } from "./connectors/channel-items.ts";
 import { createConnectors } from "./connectors/connectors.ts";
 import { diagnose } from "./diagnose.ts";
 import { createApi } from "./edges/http/api.ts";
@@ -43,6 +42,7 @@ import { createPlatformWith, platformRuntimeWith } from "./embed/platform.ts";
 import { createEntities } from "./entities/entities.ts";
 import { BackplaneError } from "./errors/error.ts";
 import type { Hub } from "./hub.ts";
+import { createChannelItems } from "./incoming/channel-items.ts";
 import {
   createInstallations,
   type Installation,

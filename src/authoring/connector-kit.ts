@@ -1,13 +1,13 @@
 /** The test kit's connector half: one sync, or one pushed item, stored as the connector engine stores it. */
 import type { TestSynced, TestSyncOptions } from "../../plugin-api/src/testing.ts";
 import type { OrganizationId, PluginId } from "../base/brands.ts";
-import { readAnswer } from "../connectors/channel-items.ts";
-import { storeChanges } from "../connectors/incoming.ts";
 import { advance, completed, nowhere, optionsOf, type Position, storable } from "../connectors/position.ts";
 import { pullBatches } from "../connectors/pull-batches.ts";
-import { readChanges, type StreamEnd, type SyncedItem } from "../connectors/read-batch.ts";
-import { writeItems } from "../connectors/write-items.ts";
 import { createEntities } from "../entities/entities.ts";
+import { readAnswer } from "../incoming/channel-items.ts";
+import { storeChanges } from "../incoming/incoming.ts";
+import { readChanges, type StreamEnd, type SyncedItem } from "../incoming/read-batch.ts";
+import { writeItems } from "../incoming/write-items.ts";
 import { incomingChanges } from "../invocation/contributions.ts";
 import { formatTraceparent, newTrace } from "../telemetry/trace.ts";
 import type { TestedHub } from "./tested-hub.ts";

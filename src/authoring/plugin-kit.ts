@@ -16,9 +16,9 @@ import type {
 import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
 import { isObject } from "../base/json.ts";
-import { takesIncoming } from "../connectors/incoming.ts";
 import { createEntities } from "../entities/entities.ts";
 import { toBackplaneError } from "../errors/error.ts";
+import { takesIncoming } from "../incoming/incoming.ts";
 import type { ContributionKind } from "../invocation/execution-record.ts";
 import { matchesEventPattern } from "../manifest/event-pattern.ts";
 import type { LoadedFolder } from "../packages/load-folder.ts";

@@ -12,6 +12,8 @@ import type { EventLog } from "../bus/event-log.ts";
 import { wakeConsumers } from "../bus/wake.ts";
 import type { Entities } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { storeChanges, takesIncoming } from "../incoming/incoming.ts";
+import { readChanges } from "../incoming/read-batch.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { incomingChanges } from "../invocation/contributions.ts";
 import { deliveryFailure } from "../invocation/delivery-failure.ts";
@@ -23,9 +25,7 @@ import type { Database } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
 import { type Actions, createActions } from "./actions.ts";
-import { storeChanges, takesIncoming } from "./incoming.ts";
 import { nowhere, type Position } from "./position.ts";
-import { readChanges } from "./read-batch.ts";
 import { createRealtime, hasRealtime, type RealtimeState } from "./realtime.ts";
 import {
   findRun,

@@ -4,7 +4,7 @@
  * items come in order, else only when a run is complete.
  */
 import type { SyncOptions } from "../../plugin-api/src/connector.ts";
-import type { StreamEnd, SyncedItem } from "./read-batch.ts";
+import type { StreamEnd, SyncedItem } from "../incoming/read-batch.ts";
 
 /** A time and, for equal times, an id. */
 export interface DerivedCursor {

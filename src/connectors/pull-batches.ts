@@ -1,10 +1,10 @@
 /** One call of a connector's `sync`: batches as they come across the wall, read and checked. Stores nothing. */
 import type { SyncOptions } from "../../plugin-api/src/connector.ts";
+import { readBatch, readEnd, type StreamEnd, type SyncedItem } from "../incoming/read-batch.ts";
 import type { Installation } from "../installations/installations.ts";
 import { syncBatches } from "../invocation/contributions.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import type { Trace } from "../telemetry/trace.ts";
-import { readBatch, readEnd, type StreamEnd, type SyncedItem } from "./read-batch.ts";
 
 export interface PullRequest {
   invoker: Pick<Invoker, "stream">;

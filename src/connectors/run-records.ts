@@ -7,12 +7,12 @@ import type { OrganizationId, PluginId } from "../base/brands.ts";
 import { newId } from "../base/ids.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import type { BatchCounts } from "../entities/entities.ts";
+import { maxTypes } from "../incoming/read-batch.ts";
 import { syncConsumer } from "../policy/consumers.ts";
 import { json } from "../store/json.ts";
 import type { Database } from "../store/schema.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { nowhere, type Position } from "./position.ts";
-import { maxTypes } from "./read-batch.ts";
 
 export type RunStatus = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
 export type RunTrigger = "schedule" | "manual" | "event";

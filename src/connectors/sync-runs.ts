@@ -19,6 +19,8 @@ import { type Delivery, RetryLater } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import type { Entities, EntityChange, EntityWrite } from "../entities/entities.ts";
 import { BackplaneError, toBackplaneError } from "../errors/error.ts";
+import { maxTypes, type StreamEnd, type SyncedItem } from "../incoming/read-batch.ts";
+import { writeItems } from "../incoming/write-items.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import { cutLimits } from "../policy/limits.ts";
@@ -29,9 +31,7 @@ import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../te
 import { faultOfRun, judge } from "./failure.ts";
 import { advance, completed, mergedPosition, optionsOf, outOfOrder, type Position, storable } from "./position.ts";
 import { type PulledBatch, pullBatches } from "./pull-batches.ts";
-import { maxTypes, type StreamEnd, type SyncedItem } from "./read-batch.ts";
 import { commitRun, holdRun, isOpen, type Run, RunLost, recordPosition, takeUpRun, writeRun } from "./run-records.ts";
-import { writeItems } from "./write-items.ts";
 
 export interface SyncRunsOptions {
   store: Store;

@@ -53,6 +53,7 @@ export const floors: readonly Floor[] = [
   { floor: 7, folder: "src/catalog", is: "what can be installed" },
   { floor: 7, folder: "src/subscriptions", is: "events to handlers" },
   { floor: 7, folder: "src/webhooks", is: "inbound HTTP" },
+  { floor: 7, folder: "src/incoming", is: "items and changes that plugins hand over, read and stored" },
   { floor: 8, folder: "src/connectors", is: "data of services into the unified model" },
   { floor: 8, folder: "src/channels", is: "outbound messages and their states" },
   { floor: 8, folder: "src/rules", is: "automation rules" },

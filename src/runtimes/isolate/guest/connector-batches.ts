@@ -1,7 +1,7 @@
 /**
  * The guest's half of a sync: iterates the connector's `sync`, maps each item inside the wall, and yields batches for the
  * hub to commit. A built-in handler beside those of the plugin: `["connector", "syncBatches"]` and, for one pushed item,
- * `["connector", "incomingChanges"]`. Nothing here is trusted by the hub (src/connectors/read-batch.ts).
+ * `["connector", "incomingChanges"]`. Nothing here is trusted by the hub (src/incoming/read-batch.ts).
  */
 import { apply, asyncIterator, defineProperty, emptyTable, keys, NativeTypeError, now } from "./primordials.ts";
 import { stringifyForWire } from "./stringify-for-wire.ts";
