@@ -174,6 +174,12 @@ export const goals = {
   "replay-asked": goal("replay", "the same, every event asked of the condition in its isolate", "≤ 60 s", "s", {
     atMost: 60,
   }),
+  "rules-operator": goal(
+    "replay",
+    "what one answer of a condition in its isolate costs that replay, beside the same condition written in the rule",
+    "show",
+    "µs",
+  ),
   "replay-live": goal("replay", "events per second of that replay, against the rule run live", "show", "×"),
 } as const satisfies Record<string, Goal>;
 

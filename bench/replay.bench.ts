@@ -1,6 +1,7 @@
 /**
  * A draft rule over 100,000 stored events: read from the log, matched, a condition asked in its isolate, params rendered,
  * decisions kept, nothing executed. Beside it the same rule live: events accepted, matched, run to their end with one action.
+ * And what one answer of an operator costs: the same replay with the condition written in the rule itself, and one caller at a time.
  * PostgreSQL where TEST_DATABASE_URL is set, else the embedded store.
  */
 import { sql } from "kysely";
@@ -12,14 +13,17 @@ import { type BenchHub, startBenchHub } from "./parts/hub.ts";
 
 const day = 86_400_000;
 
+const asked = (share: number): string =>
+  `{operator: bench.over, params: {amount: "{{ event.amount }}", limit: ${500 * share}}}`;
+const inline = (share: number): string => `cel: event.amount > ${500 * share}.0`;
+
 /** `share` of the amounts (0 to 1000, evenly) pass the filter; the condition is true for half of them. */
-const ruleSource = (name: string, share: number): string => `name: ${name}
+const ruleSource = (name: string, share: number, condition = asked(share)): string => `name: ${name}
 mode: parallel
 max: 16
-trigger: {event: order.placed, filter: event.amount < ${1000 * share}.0}
+trigger: {event: sale.made, filter: event.amount < ${1000 * share}.0}
 conditions:
-  - operator: bench.over
-    params: {amount: "{{ event.amount }}", limit: ${500 * share}}
+  - ${condition}
 actions:
   - operator: bench.nod
     params: {text: "order {{ event.order }} of {{ event.amount }}"}
@@ -27,7 +31,7 @@ actions:
 
 export const benchmark: Benchmark = {
   name: "replay",
-  goals: ["replay", "replay-asked", "replay-live"],
+  goals: ["replay", "replay-asked", "rules-operator", "replay-live"],
   async run({ quick, log }) {
     const events = quick ? 5_000 : 100_000;
     await using opened = new AsyncDisposableStack();
@@ -39,33 +43,60 @@ export const benchmark: Benchmark = {
     opened.use(bench);
     await fill(bench, events);
     const rows: Measured[] = [];
-    for (const [goal, share] of [
-      ["replay", 0.1],
-      ["replay-asked", 1],
-    ] as const) {
-      const { result } = await replay(bench, ruleSource(goal, share));
-      const { draft, ms, asked } = result as {
-        draft: { events: number; matched: number; wouldRun: number };
-        ms: number;
-        asked: number;
-      };
+    const totals = async (name: string, share: number, condition?: string): Promise<Totals> => {
+      const { result } = await replay(bench, ruleSource(name, share, condition));
+      const { draft, ms, asked } = result as Totals;
       if (draft.events !== events) throw new Error(`${draft.events} of ${events} events were looked at`);
-      const seconds = ((ms / 1000) * 100_000) / events;
-      log(`${goal}: ${Math.round(events / (ms / 1000))} events/s, ${draft.matched} matched, ${asked} asked`);
-      rows.push({
-        goal,
-        value: seconds,
-        parts: { "events /s": events / (ms / 1000), matched: draft.matched, "would run": draft.wouldRun, asked },
-        ...(quick ? { note: `measured with ${events} events` } : {}),
-      });
-    }
+      log(`${name}: ${Math.round(events / (ms / 1000))} events/s, ${draft.matched} matched, ${asked} asked`);
+      return { draft, ms, asked };
+    };
+    const row = (goal: "replay" | "replay-asked", { draft, ms, asked }: Totals): Measured => ({
+      goal,
+      value: ((ms / 1000) * 100_000) / events,
+      parts: { "events /s": events / (ms / 1000), matched: draft.matched, "would run": draft.wouldRun, asked },
+      ...(quick ? { note: `measured with ${events} events` } : {}),
+    });
+    const some = await totals("some", 0.1);
+    const all = await totals("all", 1);
+    const none = await totals("none", 1, inline(1));
+    rows.push(row("replay", some), row("replay-asked", all));
+    const lone = await loneCalls(bench, quick ? 500 : 2_000);
+    rows.push({
+      goal: "rules-operator",
+      value: ((all.ms - none.ms) * 1000) / all.asked,
+      parts: {
+        "µs one at a time": lone,
+        "events /s with the condition in the rule": events / (none.ms / 1000),
+      },
+    });
     const live = await runLive(bench, ruleSource("live", 0.1), quick ? 500 : 2_000);
     log(`live: ${Math.round(live)} events/s`);
-    const perSecond = rows[0]!.parts!["events /s"]!;
+    const perSecond = events / (some.ms / 1000);
     rows.push({ goal: "replay-live", value: perSecond / live, parts: { "replay /s": perSecond, "live /s": live } });
     return rows;
   },
 };
+
+interface Totals {
+  draft: { events: number; matched: number; wouldRun: number };
+  ms: number;
+  asked: number;
+}
+
+/** Microseconds an answer, each asked after the one before it. */
+async function loneCalls({ hub, organization, plugins }: BenchHub, calls: number): Promise<number> {
+  const ask = async (): Promise<void> => {
+    const { error } = await hub.invoker.run({
+      ...{ organization, plugin: plugins[0]!, kind: "condition", name: "bench.over", actor: "bench" },
+      args: [{ amount: 5, limit: 3 }, {}],
+    });
+    if (error) throw error;
+  };
+  for (let n = 0; n < 100; n++) await ask();
+  const from = performance.now();
+  for (let n = 0; n < calls; n++) await ask();
+  return ((performance.now() - from) * 1000) / calls;
+}
 
 async function fill({ hub, organization }: BenchHub, events: number): Promise<void> {
   for (let at = 0; at < events; at += 1_000)
@@ -86,7 +117,7 @@ async function fill({ hub, organization }: BenchHub, events: number): Promise<vo
 
 const orderEvent = (organization: string, order: number) => ({
   organization,
-  type: "order.placed",
+  type: "sale.made",
   source: "/bench",
   data: { order, amount: ((order * 7919) % 10_000) / 10, currency: "EUR", items: ["a", "b", "c"] },
 });
