@@ -9,15 +9,14 @@
  *
  * Activation needs required config and required grants (`activation_blocked` names what is missing). An upgrade runs at
  * once with the old grants; permissions it adds wait in `pendingPermissions` until granted (DESIGN decision 7). Only a
- * config that the new version refuses makes an upgraded plugin wait, in `pending_config`, with the reason.
+ * config that the new version refuses makes an upgraded plugin wait, in `pending_config`, with the reason. Long because this is
+ * one state machine.
  */
 
 import { sql } from "kysely";
-import { satisfies } from "semver";
 import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import type { Audit } from "../audit/audit.ts";
 import { asInstallationId, type Digest, type OrganizationId, type PluginId } from "../base/brands.ts";
-import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { newId } from "../base/ids.ts";
 import type { Consumers } from "../bus/consumers.ts";
 import type { EventLog } from "../bus/event-log.ts";
@@ -33,20 +32,14 @@ import { compilePluginSchema } from "../manifest/compile-schema.ts";
 import type { Packages, PackageVersion } from "../packages/packages.ts";
 import { activationBlockers, configFaults, runtimeFault } from "../policy/activation.ts";
 import { allPermissions, grantFault, keepGrants, pendingPermissions } from "../policy/consent.ts";
-import { executionConsumer, subscriptionConsumer, syncConsumer, webhookConsumer } from "../policy/consumers.ts";
-import { permits } from "../policy/permits.ts";
+import { tokenEndpoints } from "../policy/token-endpoints.ts";
 import { type ConfigScope, maskConfig, migrateConfig, rebindConfig, sealConfig } from "../secrets/config.ts";
 import type { Vault } from "../secrets/vault.ts";
 import { json } from "../store/json.ts";
 import type { Store, Tx } from "../store/store.ts";
-import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
-
-export interface ChangeContext {
-  organization: OrganizationId;
-  /** As in execution records: `hub_admin`, `key:<id>`, `system`. */
-  actor: string;
-  trace?: Trace;
-}
+import { checkDependencies, checkDependents, checkEngine } from "./dependencies.ts";
+import { removeConsumers, syncConsumers } from "./plugin-consumers.ts";
+import { type ChangeContext, createTransitions, type Step, type Transitions } from "./transitions.ts";
 
 export interface InstallRequest {
   id: string;
@@ -94,86 +87,12 @@ export interface Lifecycle {
   /** Takes a harmful plugin out of service; nothing happens when it is not active. */
   quarantine(organization: OrganizationId, plugin: PluginId, reason: string): Promise<void>;
   setHealth(installation: Installation, health: Installation["health"], reason: string | null): Promise<void>;
-  /** Newest first; also those of installations that are gone. Error: `invalid_cursor`. */
-  transitions(
-    organization: OrganizationId,
-    plugin: PluginId,
-    page: { limit: number; cursor?: string },
-  ): Promise<{ transitions: Transition[]; nextCursor: string | null }>;
-}
-
-export interface Transition {
-  action: string;
-  from: string | null;
-  to: string | null;
-  version: string | null;
-  reason: string | null;
-  actor: string;
-  at: string;
-}
-
-interface Step {
-  action: string;
-  event?: string;
-  reason?: string;
-  details?: Record<string, unknown>;
+  transitions: Transitions["list"];
 }
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { store, installations, packages, audit, eventLog } = options;
-
-  const record = async (
-    tx: Tx,
-    context: ChangeContext,
-    before: Installation | undefined,
-    after: Installation | undefined,
-    step: Step,
-  ): Promise<void> => {
-    const subject = (after ?? before)!;
-    const trace = context.trace ?? newTrace();
-    await tx
-      .insertInto("installation_transitions")
-      .values({
-        organization_id: context.organization,
-        plugin_id: subject.plugin,
-        action: step.action,
-        from_status: before?.status ?? null,
-        to_status: after?.status ?? null,
-        version: subject.version,
-        reason: step.reason ?? null,
-        actor: context.actor,
-      })
-      .execute();
-    await audit.record(tx, {
-      organization: context.organization,
-      actor: context.actor,
-      action: `plugin.${step.action}`,
-      target: subject.plugin,
-      details: {
-        version: subject.version,
-        status: after?.status ?? null,
-        ...(step.reason ? { reason: step.reason } : {}),
-        ...step.details,
-      },
-      traceId: trace.traceId,
-    });
-    if (step.event) {
-      await eventLog.publish(tx, {
-        organization: context.organization,
-        type: step.event,
-        source: "/backplane/lifecycle",
-        subject: subject.plugin,
-        data: {
-          id: subject.plugin,
-          version: subject.version,
-          status: after?.status ?? null,
-          ...(step.reason ? { reason: step.reason } : {}),
-        },
-        traceparent: formatTraceparent(trace),
-        depth: 0,
-      });
-    }
-  };
+  const { store, installations, packages, consumers } = options;
+  const transitions = createTransitions(options);
 
   const change = async (
     context: ChangeContext,
@@ -186,8 +105,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       const decision = await decide(tx, current);
       if (!decision) return { before: current, after: current };
       const next = await installations.update(tx, current, decision.patch);
-      await syncConsumers(tx, next);
-      await record(tx, context, current, next, decision.step);
+      await syncConsumers(tx, consumers, next);
+      await transitions.record(tx, context, { before: current, after: next, step: decision.step });
       return { before: current, after: next };
     });
     installations.committed({ organization: context.organization, plugin });
@@ -205,6 +124,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     organization,
     installation: id,
     plugin: manifest.id,
+    endpoints: tokenEndpoints(manifest),
   });
 
   /** Whoever grants has seen what this version asks for, so its secrets may go to the hosts it names; an unreadable one stays as it is. */
@@ -235,7 +155,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     request: Omit<InstallRequest, "id" | "version">,
   ): Promise<Installation> => {
     const { manifest } = entry;
-    checkEngine(manifest);
+    checkEngine(manifest, options.hubVersion);
     const now = new Date();
     const grants = resolveGrants(manifest, request.grants ?? []);
     const id = asInstallationId(newId());
@@ -268,100 +188,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       await oneAtATime(tx, context.organization);
       await checkDependencies(tx, context.organization, manifest);
       await installations.insert(tx, installation);
-      await syncConsumers(tx, installation);
-      await record(tx, context, undefined, installation, {
-        action: "installed",
-        event: "plugin.installed",
-        details: { digest: entry.digest, grants },
+      await syncConsumers(tx, consumers, installation);
+      await transitions.record(tx, context, {
+        before: undefined,
+        after: installation,
+        step: { action: "installed", event: "plugin.installed", details: { digest: entry.digest, grants } },
       });
     });
     installations.committed(installation);
     return installation;
   };
-
-  const checkEngine = ({ id, engines }: Manifest): void => {
-    const range = engines?.backplane;
-    const version = options.hubVersion;
-    // A pre-release of the hub counts as what it becomes.
-    if (range !== undefined && !satisfies(version, range, { includePrerelease: true }))
-      throw new BackplaneError("hub_version_unsupported", { plugin: id, range, version });
-  };
-
-  const checkDependencies = async (tx: Tx, organization: OrganizationId, manifest: Manifest): Promise<void> => {
-    const dependencies = Object.entries(manifest.dependencies ?? {});
-    if (dependencies.length === 0) return;
-    const rows = await tx
-      .selectFrom("installations")
-      .select(["plugin_id", "version"])
-      .where("organization_id", "=", organization)
-      .where(
-        "plugin_id",
-        "in",
-        dependencies.map(([id]) => id),
-      )
-      .execute();
-    const missing = dependencies.filter(([id, range]) => {
-      const row = rows.find((candidate) => candidate.plugin_id === id);
-      return !row || !satisfies(row.version, range);
-    });
-    if (missing.length > 0) {
-      throw new BackplaneError("dependency_missing", {
-        plugin: manifest.id,
-        missing: missing.map(([id, range]) => `${id} ${range}`).join(", "),
-      });
-    }
-  };
-
-  const dependentsOf = async (
-    tx: Tx,
-    organization: OrganizationId,
-    plugin: string,
-    still?: string,
-  ): Promise<string[]> => {
-    const rows = await tx
-      .selectFrom("installations")
-      .select(["plugin_id", "manifest"])
-      .where("organization_id", "=", organization)
-      .where("plugin_id", "!=", plugin)
-      .execute();
-    return rows
-      .filter((row) => {
-        const range = (row.manifest as unknown as Manifest).dependencies?.[plugin];
-        return range !== undefined && (still === undefined || !satisfies(still, range));
-      })
-      .map((row) => row.plugin_id);
-  };
-
-  /** The rows that make events reach the plugin's subscriptions: those declared and granted; live only while it is active. */
-  const syncConsumers = async (tx: Tx, installation: Installation): Promise<void> => {
-    const { organization, plugin } = installation;
-    const active = installation.status === "active";
-    const wanted = (installation.manifest.contributes?.subscriptions ?? []).filter((pattern) =>
-      permits(installation.grants, `event:subscribe:${pattern}`),
-    );
-    const present = await consumersOf(tx, organization, plugin);
-    for (const pattern of wanted) {
-      const consumer = subscriptionConsumer(plugin, pattern);
-      const row = present.find((candidate) => candidate.consumer === consumer);
-      if (!row || row.active !== active)
-        await options.consumers.register(tx, { organization, consumer, plugin, pattern, active });
-    }
-    const kept = new Set(wanted.map((pattern) => subscriptionConsumer(plugin, pattern)));
-    for (const { consumer } of present)
-      if (!kept.has(consumer)) await options.consumers.remove(tx, { organization, consumer });
-  };
-
-  const consumersOf = (
-    tx: Tx,
-    organization: OrganizationId,
-    plugin: PluginId,
-  ): Promise<{ consumer: string; active: boolean }[]> =>
-    tx
-      .selectFrom("consumers")
-      .select(["consumer", "active"])
-      .where("organization_id", "=", organization)
-      .where("plugin_id", "=", plugin)
-      .execute();
 
   return {
     async install(context, request) {
@@ -457,16 +293,19 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
     async upgrade(context, plugin, version) {
       const entry = await packages.resolve(context.organization, plugin, version);
-      checkEngine(entry.manifest);
+      checkEngine(entry.manifest, options.hubVersion);
       return change(context, plugin, async (tx, current) => {
         if (current.version === entry.manifest.version && current.digest === entry.digest) return undefined;
         await checkDependencies(tx, context.organization, entry.manifest);
-        const broken = await dependentsOf(tx, context.organization, plugin, entry.manifest.version);
-        if (broken.length > 0) throw new BackplaneError("dependency_in_use", { plugin, dependents: broken.join(", ") });
+        await checkDependents(tx, context.organization, plugin, entry.manifest.version);
         const { manifest } = entry;
         // The same id from another catalog is another publisher's code: what the organisation trusted, it trusted to the former one.
         const grants = entry.catalog === current.catalog ? keepGrants(manifest, current.grants) : [];
-        const config = await migrateConfig(scopeOf({ ...current, manifest }), current.config);
+        const config = await migrateConfig(
+          scopeOf({ ...current, manifest }),
+          current.config,
+          tokenEndpoints(current.manifest),
+        );
         const faults = configFaults(manifest, maskConfig(manifest.configSchema, config), { masked: true });
         const unserved = runtimeFault(manifest);
         const waits = faults.length > 0 || unserved !== undefined;
@@ -508,16 +347,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       await store.transaction(async (tx) => {
         await oneAtATime(tx, context.organization);
         const current = await installations.lock(tx, context.organization, plugin);
-        const dependents = await dependentsOf(tx, context.organization, plugin);
-        if (dependents.length > 0)
-          throw new BackplaneError("dependency_in_use", { plugin, dependents: dependents.join(", ") });
-        for (const { consumer } of await consumersOf(tx, context.organization, plugin)) {
-          await options.consumers.remove(tx, { organization: context.organization, consumer });
-        }
-        // Work that was accepted for the plugin has nobody left to do it.
-        for (const consumer of [webhookConsumer(plugin), executionConsumer(plugin), syncConsumer(plugin)]) {
-          await options.consumers.remove(tx, { organization: context.organization, consumer });
-        }
+        await checkDependents(tx, context.organization, plugin);
+        await removeConsumers(tx, consumers, current);
         const ended = await tx
           .updateTable("executions")
           .set({
@@ -543,7 +374,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
           .where("plugin_id", "=", plugin)
           .execute();
         await installations.remove(tx, current);
-        await record(tx, context, current, undefined, { action: "uninstalled", event: "plugin.uninstalled" });
+        const step: Step = { action: "uninstalled", event: "plugin.uninstalled" };
+        await transitions.record(tx, context, { before: current, after: undefined, step });
       });
       installations.committed({ organization: context.organization, plugin });
       await options.release(context.organization, plugin);
@@ -570,44 +402,13 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       installations.committed(installation);
     },
 
-    async transitions(organization, plugin, { limit, cursor }) {
-      let query = store.db
-        .selectFrom("installation_transitions")
-        .selectAll()
-        .where("organization_id", "=", organization)
-        .where("plugin_id", "=", plugin);
-      if (cursor !== undefined) query = query.where("seq", "<", numberOf(cursor));
-      const rows = await query
-        .orderBy("seq", "desc")
-        .limit(limit + 1)
-        .execute();
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        transitions: shown.map((row) => ({
-          action: row.action,
-          from: row.from_status,
-          to: row.to_status,
-          version: row.version,
-          reason: row.reason,
-          actor: row.actor,
-          at: row.at.toISOString(),
-        })),
-        nextCursor: rows.length > limit && last ? encodeCursor([Number(last.seq)]) : null,
-      };
-    },
+    transitions: transitions.list,
   };
 }
 
 /** Dependencies bind the installations of an organisation together, so their changes follow each other. */
 async function oneAtATime(tx: Tx, organization: OrganizationId): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`lifecycle:${organization}`}, 0))`.execute(tx);
-}
-
-function numberOf(cursor: string): number {
-  const [seq] = decodeCursor(cursor, 1);
-  if (!Number.isSafeInteger(seq)) throw new BackplaneError("invalid_cursor");
-  return seq as number;
 }
 
 /** Whoever takes grants back agrees to nothing new. */

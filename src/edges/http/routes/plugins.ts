@@ -4,7 +4,7 @@ import { asPluginId } from "../../../base/brands.ts";
 import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
 import type { BackplaneError } from "../../../errors/error.ts";
 import { BackplaneError as Problem } from "../../../errors/error.ts";
-import type { ChangeContext } from "../../../lifecycle/lifecycle.ts";
+import type { ChangeContext } from "../../../lifecycle/transitions.ts";
 import { presentConsent, presentInstallation } from "../present.ts";
 import { Answer, defineRoute, type RouteCall, type RouteSpec } from "../route.ts";
 import { configSchema, grantsSchema, installationSchema, listOf, page, pluginParams } from "../schemas.ts";
