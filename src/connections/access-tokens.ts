@@ -35,7 +35,7 @@ import {
   storeRefreshed,
   takeLease,
 } from "./connection-rows.ts";
-import { clientOf } from "./declared.ts";
+import { clientOf, declaredConnection, declaredConnections, movedReason, serversOf } from "./declared.ts";
 import { type TokenAnswer, type TokenEndpoint, TokenFailure } from "./token-endpoint.ts";
 
 export interface UsableToken {
@@ -57,6 +57,8 @@ export interface AccessTokens {
   all(installation: Installation): Promise<ConnectionTokens>;
   /** Takes tokens out of a text, as far as they are in memory. */
   redact(installation: Installation, text: string): string;
+  /** Gives up the connections whose servers are others in the installation's version: a person must agree again. */
+  review(installation: Installation): Promise<void>;
   /** The row of a plugin's connection changed; `undefined`: any may have. */
   forget(installationId?: string): void;
   /** Refreshes under way end, since a rotated token that is not stored is lost; at most `drainMs`. */
@@ -198,6 +200,7 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
       // A service that rotates nothing names none.
       ...optional("refreshToken", answer.refreshToken ?? tokens?.refreshToken),
       tokenHost: tokens!.tokenHost,
+      ...optional("authorizationHost", tokens!.authorizationHost),
       former: [tokens!.accessToken, ...tokens!.former]
         .filter((text) => text !== answer.accessToken)
         .slice(0, maxFormer),
@@ -229,13 +232,10 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
     name: string,
     tokens: OpenedTokens | undefined,
   ): Promise<TokenAnswer> => {
-    const client = await clientOf(vault, installation, name);
     if (tokens === undefined) throw new TokenFailure("rejected", "its tokens are gone");
-    if (client.tokenHost !== tokens.tokenHost)
-      throw new TokenFailure(
-        "rejected",
-        `its tokens came from ${tokens.tokenHost}, and the plugin now names ${client.tokenHost}, which nobody has agreed to`,
-      );
+    const moved = movedReason(tokens, serversOf(declaredConnection(installation, name)));
+    if (moved !== undefined) throw new TokenFailure("rejected", moved);
+    const client = await clientOf(vault, installation, name);
     const request = {
       client,
       allowedHosts: grantedHosts(installation.grants),
@@ -331,6 +331,19 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
     },
     all: async (installation) => tokensOf(await load(installation)),
     redact: (installation, text) => kept.get(installation.id)?.redactor?.text(text) ?? text,
+    async review(installation) {
+      const declared = new Map(declaredConnections(installation.manifest));
+      if (declared.size === 0) return;
+      for (const { row, tokens } of (await load(installation)).values()) {
+        const now = declared.get(row.name);
+        if (row.status !== "connected" || tokens === undefined || now === undefined) continue;
+        const reason = movedReason(tokens, serversOf(now));
+        if (reason === undefined) continue;
+        await failed(installation, row, { error: new TokenFailure("rejected", reason) }).catch((error: unknown) => {
+          if (!(error instanceof BackplaneError && error.code === "connection_expired")) throw error;
+        });
+      }
+    },
     forget(installationId) {
       if (installationId === undefined) kept.clear();
       else kept.delete(installationId);

@@ -20,6 +20,8 @@ export interface TokenSet {
   refreshToken?: string;
   /** Host the refresh token may go to: the one that was agreed to when the connection was made. */
   tokenHost: string;
+  /** Where the person agreed; absent when nobody had to, or it was not kept yet. */
+  authorizationHost?: string;
   /** Access tokens before this one that may still be good; an answer could quote them. Newest first. */
   former: string[];
 }

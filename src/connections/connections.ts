@@ -28,7 +28,15 @@ import {
   readRows,
   sealTokens,
 } from "./connection-rows.ts";
-import { type Client, clientOf, declaredConnection, declaredConnections } from "./declared.ts";
+import {
+  type Client,
+  clientOf,
+  declaredConnection,
+  declaredConnections,
+  movedReason,
+  type Servers,
+  serversOf,
+} from "./declared.ts";
 import { createTokenEndpoint, type TokenAnswer, TokenFailure, type TokenRequest } from "./token-endpoint.ts";
 
 export interface ConnectionContext {
@@ -120,11 +128,10 @@ export interface ConnectionsOptions {
   log: { warn(details: object, message: string): void };
 }
 
-interface Attempt {
+/** With the servers and hosts that the person who began it agreed to. */
+interface Attempt extends Servers {
   codeVerifier?: string;
   redirectUri: string;
-  /** What the person who began it agreed to. */
-  tokenHost: string;
   hosts: string[];
 }
 
@@ -211,6 +218,16 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     },
   });
 
+  /** A version may name other servers than those that were agreed to. */
+  const reviewing = installations.onChange(({ organization, plugin }) => {
+    void (async () => {
+      const installation = await installations.find(organization, plugin);
+      if (installation) await tokens.review(installation);
+    })().catch((error: unknown) =>
+      options.log.warn({ err: error, plugin }, "connections could not be compared with the plugin's version"),
+    );
+  });
+
   const listening = await store.listen(channel, (payload) => {
     heard(payload).catch((error: unknown) => options.log.warn({ err: error }, "connections could not be read"));
   });
@@ -278,7 +295,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     made: {
       name: string;
       answer: TokenAnswer;
-      tokenHost: string;
+      servers: Servers;
       hosts: readonly string[];
       scopes: readonly string[];
       refreshable: boolean;
@@ -291,7 +308,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     const sealed = await sealTokens(vault, installation, name, {
       accessToken: answer.accessToken,
       ...(answer.refreshToken === undefined ? {} : { refreshToken: answer.refreshToken }),
-      tokenHost: made.tokenHost,
+      ...made.servers,
       former: former ? [former.accessToken, ...former.former].slice(0, maxFormer) : [],
       hosts: made.hosts,
     });
@@ -337,7 +354,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
         account: answer.account ?? null,
         scopes,
         hosts: made.hosts,
-        tokenHost: made.tokenHost,
+        ...made.servers,
       });
       await announce(tx, installation);
     });
@@ -424,8 +441,9 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
       // Another server's code must not reach this connection's token endpoint (RFC 9207).
       if (issuer !== undefined && originOf(issuer) !== originOf(client.authorizationUrl))
         return await no("failed", "the answer came from another server than the one that was asked");
-      if (client.tokenHost !== attempt.tokenHost)
-        return await no("failed", "the plugin changed its token endpoint meanwhile");
+      const servers = serversOf(declaredConnection(installation, name));
+      if (movedReason(attempt, servers) !== undefined)
+        return await no("failed", "the plugin's version changed its servers meanwhile");
       const answer = await endpoint.exchangeCode(requestOf(installation, client), {
         redirectUri: attempt.redirectUri,
         code,
@@ -434,7 +452,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
       await establish(context, installation, {
         name,
         answer,
-        tokenHost: attempt.tokenHost,
+        servers,
         hosts: agreedHosts(client.hosts, attempt.hosts),
         scopes: client.scopes,
         refreshable: answer.refreshToken !== undefined,
@@ -470,7 +488,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
       const attempt: Attempt = {
         ...(client.pkce ? { codeVerifier: randomPKCECodeVerifier() } : {}),
         redirectUri: redirectUri(),
-        tokenHost: client.tokenHost,
+        ...serversOf(declaredConnection(installation, name)),
         hosts: [...client.hosts],
       };
       const sealed = await vault.seal(attemptBinding(installation, id), JSON.stringify(attempt), {
@@ -541,7 +559,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
       await establish(context, installation, {
         name,
         answer: { ...answer, refreshToken: undefined },
-        tokenHost: client.tokenHost,
+        servers: { tokenHost: client.tokenHost },
         hosts: client.hosts,
         scopes: client.scopes,
         refreshable: true,
@@ -553,7 +571,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
       await establish(context, installation, {
         name,
         answer: { refreshToken: undefined, expiresIn: undefined, scopes: undefined, account: undefined, ...given },
-        tokenHost: new URL(declared.tokenUrl).hostname,
+        servers: serversOf(declared),
         hosts: declared.hosts,
         scopes: declared.scopes ?? [],
         refreshable:
@@ -606,6 +624,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     },
     close: (drain) => tokens.close(drain),
     async [Symbol.asyncDispose]() {
+      reviewing[Symbol.dispose]();
       listening[Symbol.dispose]();
       await tokens.close({ drainMs: 0 });
     },

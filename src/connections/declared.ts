@@ -47,23 +47,31 @@ export async function clientOf(vault: Vault, installation: Installation, name: s
   const config = configWithDefaults(manifest, installation.config) as Record<string, unknown>;
   const refused = (reason: string): BackplaneError =>
     new BackplaneError("connection_refused", { plugin: installation.plugin, connection: name, reason });
-  const value = (field: string): Promise<string | undefined> => plainSetting(vault, installation, config, field);
+  const value = async (field: string): Promise<string | undefined> =>
+    (await openSetting(vault, installation, config, field))?.value;
   const fill = (url: string): string => fillTemplate(url, config, refused);
 
   const clientId = await value(declared.clientId ?? "clientId");
   if (clientId === undefined)
     throw refused(`the setting '${declared.clientId ?? "clientId"}' has no value; set it to the client id`);
-  const authentication = declared.clientAuthentication ?? "basic";
-  const clientSecret = authentication === "none" ? undefined : await value(declared.clientSecret ?? "clientSecret");
-  if (declared.grant === "client_credentials" && clientSecret === undefined)
-    throw refused(`the setting '${declared.clientSecret ?? "clientSecret"}' has no value; set it to the client secret`);
   const tokenUrl = fill(declared.tokenUrl);
+  const { tokenHost } = serversOf(declared);
+  const authentication = declared.clientAuthentication ?? "basic";
+  const secretField = declared.clientSecret ?? "clientSecret";
+  const secret = authentication === "none" ? undefined : await openSetting(vault, installation, config, secretField);
+  if (secret?.endpoints?.includes(tokenHost) === false)
+    throw refused(
+      `nobody has agreed that the secret '${secretField}' goes to ${tokenHost}, which this version names as its token endpoint; grant the plugin's permissions again to agree`,
+    );
+  const clientSecret = secret?.value;
+  if (declared.grant === "client_credentials" && clientSecret === undefined)
+    throw refused(`the setting '${secretField}' has no value; set it to the client secret`);
   return {
     name,
     grant: declared.grant,
     authorizationUrl: declared.authorizationUrl === undefined ? undefined : fill(declared.authorizationUrl),
     tokenUrl,
-    tokenHost: new URL(tokenUrl).hostname,
+    tokenHost,
     scopes: declared.scopes ?? [],
     hosts: declared.hosts,
     clientId,
@@ -74,21 +82,45 @@ export async function clientOf(vault: Vault, installation: Installation, name: s
   };
 }
 
+/** The servers whom a connection trusts: hosts hold no settings, so the manifest alone names them. */
+export interface Servers {
+  tokenHost: string;
+  /** Absent for `client_credentials`, and for connections made before it was kept. */
+  authorizationHost?: string;
+}
+
+export function serversOf({ tokenUrl, authorizationUrl }: ManifestConnection): Servers {
+  return {
+    tokenHost: new URL(tokenUrl).hostname,
+    ...(authorizationUrl === undefined ? {} : { authorizationHost: new URL(authorizationUrl).hostname }),
+  };
+}
+
+/** Why tokens of other servers than those that `now` names need a person; undefined: they are the same. */
+export function movedReason(then: Servers, now: Servers): string | undefined {
+  const agreed = (from: string, to: string): string =>
+    `its tokens came from ${from}, and the plugin now names ${to}, which nobody has agreed to`;
+  if (then.tokenHost !== now.tokenHost) return agreed(then.tokenHost, now.tokenHost);
+  if (then.authorizationHost !== undefined && then.authorizationHost !== now.authorizationHost)
+    return agreed(then.authorizationHost, now.authorizationHost ?? "no place to agree at");
+  return undefined;
+}
+
 /** A field of the configuration in plain, sealed or not; undefined when it is empty. */
-async function plainSetting(
+async function openSetting(
   vault: Vault,
   { organization, id, manifest }: Installation,
   config: Record<string, unknown>,
   field: string,
-): Promise<string | undefined> {
+): Promise<{ value: string; endpoints?: readonly string[] } | undefined> {
   const given = Object.hasOwn(config, field) ? config[field] : undefined;
   const sealed = sealedIn(given);
   if (sealed !== undefined) {
     const place = findSecrets(manifest.configSchema, config).find(({ path }) => path.length === 1 && path[0] === field);
     if (!place) return undefined;
-    return (await vault.open(bindingOf({ organization, installation: id }, place), sealed)).value;
+    return await vault.open(bindingOf({ organization, installation: id }, place), sealed);
   }
-  return typeof given === "string" && given !== "" ? given : undefined;
+  return typeof given === "string" && given !== "" ? { value: given } : undefined;
 }
 
 /** `{field}` becomes the setting's value, encoded as one piece of a path or query: it can never choose the host. */

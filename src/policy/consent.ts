@@ -59,12 +59,14 @@ function exposedSecrets(manifest: Manifest): ConsentNotice[] {
 
 /** The field names the hosts as well, so that a version that changes them shows as a new notice. */
 function connectionNotices({ contributes }: Manifest): ConsentNotice[] {
-  return Object.entries(contributes?.connections ?? {}).map(([name, { tokenUrl, hosts }]) => {
+  return Object.entries(contributes?.connections ?? {}).map(([name, { tokenUrl, authorizationUrl, hosts }]) => {
     const from = new URL(tokenUrl).hostname;
+    const agreesAt = authorizationUrl === undefined ? from : new URL(authorizationUrl).hostname;
+    const asks = agreesAt === from ? clip(from, 253) : `${clip(from, 253)} (a person agrees at ${clip(agreesAt, 253)})`;
     return {
       kind: "connection",
-      field: `${name} ${from} ${hosts.join(" ")}`,
-      sentence: `The hub asks ${clip(from, 253)} for access in the organisation's name (connection \`${clip(name)}\`) and sends the token to ${hosts.map((host) => clip(host, 253)).join(", ")}; the plugin's code never sees it.`,
+      field: `${name} ${[...new Set([from, agreesAt])].join(" ")} ${hosts.join(" ")}`,
+      sentence: `The hub asks ${asks} for access in the organisation's name (connection \`${clip(name)}\`) and sends the token to ${hosts.map((host) => clip(host, 253)).join(", ")}; the plugin's code never sees it.`,
       risk: "medium",
     };
   });

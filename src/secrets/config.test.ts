@@ -249,3 +249,17 @@ test("whatever the values are, nothing sealed shows them, and masking then savin
     { numRuns: 30 },
   );
 });
+
+test("a secret sealed before token endpoints were kept is bound at an upgrade to those of the version before, once", async () => {
+  const { sealed } = await sealConfig(scope, { token: "s3cret-token" });
+  const endpoints = new Map([["token", ["new.vendor.com"]]]);
+  const of = async (config: ConfigObject): Promise<readonly string[] | undefined> =>
+    (await scope.vault.open({ ...scope, field: "token" }, (config["token"] as { $sealed: string }).$sealed)).endpoints;
+  assert.equal(await of(sealed), undefined);
+  const upgraded = await migrateConfig({ ...scope, endpoints }, sealed, new Map([["token", ["old.vendor.com"]]]));
+  assert.deepEqual(await of(upgraded), ["old.vendor.com"]);
+  const again = await migrateConfig({ ...scope, endpoints }, upgraded, endpoints);
+  assert.deepEqual(await of(again), ["old.vendor.com"]);
+  assert.deepEqual(await of(await rotateConfig(scope, again)), ["old.vendor.com"]);
+  assert.deepEqual(await of(await rebindConfig({ ...scope, endpoints }, again)), ["new.vendor.com"]);
+});

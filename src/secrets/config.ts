@@ -5,7 +5,7 @@
 import { isObject } from "../base/json.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
 import { findSecrets, listSecretFields, replaceAt, type SecretPlace } from "./secret-fields.ts";
-import type { SealedBy, Vault } from "./vault.ts";
+import type { SealedBy, SecretConsent, Vault } from "./vault.ts";
 
 export const MASK = "********";
 const MAX_SECRET_BYTES = 65_536;
@@ -20,6 +20,8 @@ export interface ConfigScope {
   installation: string;
   /** For error sentences. @default "?" */
   plugin?: string;
+  /** Hosts of token endpoints by the setting that is their client's secret, as the manifest names them. */
+  endpoints?: ReadonlyMap<string, readonly string[]>;
 }
 
 export interface SealedConfig {
@@ -57,7 +59,10 @@ export async function sealConfig(
     // An empty field is not a secret, and the guest should see that it is empty.
     sealed.push({
       path: place.path,
-      value: value === "" ? "" : { $sealed: await scope.vault.seal(bindingOf(scope, place), value, place) },
+      value:
+        value === ""
+          ? ""
+          : { $sealed: await scope.vault.seal(bindingOf(scope, place), value, consentTo(scope, place)) },
     });
   }
   if (faults.length > 0)
@@ -97,23 +102,52 @@ function maskStray(value: unknown): unknown {
   return value;
 }
 
+/** What somebody agrees to who enters a value, or approves a version, now. */
+function consentTo({ endpoints }: ConfigScope, { hosts, expose, field }: SecretPlace): SecretConsent {
+  return { hosts, expose, ...(endpoints === undefined ? {} : { endpoints: endpoints.get(field) ?? [] }) };
+}
+
 /**
  * A stored config as another version's schema needs it: newly secret values are sealed, sealed ones that are secret no
- * longer are dropped (a version must not unseal by redeclaring), the rest stays, with the hosts agreed to before.
+ * longer are dropped (a version must not unseal by redeclaring), the rest stays, with the hosts agreed to before. `former`:
+ * the token endpoints of the version before, to which a value is bound that was sealed without any.
  */
-export async function migrateConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
+export async function migrateConfig(
+  scope: ConfigScope,
+  stored: ConfigObject,
+  former: NonNullable<ConfigScope["endpoints"]> = new Map(),
+): Promise<ConfigObject> {
   const places = findSecrets(scope.schema, stored);
   const changes: { path: SecretPlace["path"]; value: unknown }[] = [];
   for (const place of places) {
     if (typeof place.value === "string" && place.value !== "") {
       changes.push({
         path: place.path,
-        value: { $sealed: await scope.vault.seal(bindingOf(scope, place), place.value, place) },
+        value: { $sealed: await scope.vault.seal(bindingOf(scope, place), place.value, consentTo(scope, place)) },
       });
     }
+    const sealed = sealedIn(place.value);
+    const bound = sealed === undefined ? undefined : await boundTo(scope, place, { sealed, former });
+    if (bound !== undefined) changes.push({ path: place.path, value: { $sealed: bound } });
   }
   const keep = new Set(places.map(({ path }) => JSON.stringify(path)));
   return dropStray(replaceAt(stored, changes), [], keep) as ConfigObject;
+}
+
+/** Undefined when it is bound already, or cannot be read. */
+async function boundTo(
+  scope: ConfigScope,
+  place: SecretPlace,
+  { sealed, former }: { sealed: string; former: NonNullable<ConfigScope["endpoints"]> },
+): Promise<string | undefined> {
+  const opened = await scope.vault.open(bindingOf(scope, place), sealed).catch((error: unknown) => {
+    if (error instanceof BackplaneError && error.code === "secret_unreadable") return undefined;
+    throw error;
+  });
+  if (opened === undefined || opened.endpoints !== undefined) return undefined;
+  const { value, ...consent } = opened;
+  const endpoints = former.get(place.field) ?? [];
+  return await scope.vault.seal(bindingOf(scope, place), value, { ...consent, endpoints });
 }
 
 function dropStray(value: unknown, path: (string | number)[], keep: ReadonlySet<string>): unknown {
@@ -131,7 +165,7 @@ function dropStray(value: unknown, path: (string | number)[], keep: ReadonlySet<
 export async function rebindConfig(scope: ConfigScope, stored: ConfigObject): Promise<ConfigObject> {
   return await mapSealed(scope, stored, async (place, sealed) => {
     const { value } = await scope.vault.open(bindingOf(scope, place), sealed);
-    return await scope.vault.seal(bindingOf(scope, place), value, place);
+    return await scope.vault.seal(bindingOf(scope, place), value, consentTo(scope, place));
   });
 }
 

@@ -39,6 +39,8 @@ export interface InstallationSecrets {
   readonly exposed: readonly string[];
   /** Fields with a sealed value. */
   readonly fields: readonly string[];
+  /** Fields whose sealed value could not be opened: no redactor knows what to look for. */
+  readonly unreadable: readonly string[];
   /** Names of the connections that the manifest declares. */
   readonly connections: readonly string[];
   /** Connections that the request has handles of and whose token may go to its host: their tokens are needed to fill it. */
@@ -52,7 +54,7 @@ export interface InstallationSecrets {
    * does not hand it out.
    */
   answerRedactor(tokens?: ConnectionTokens): Redactor;
-  /** For logs, errors and records: every secret of the installation. */
+  /** For logs, errors and records: every secret of the installation but those that are `unreadable`. */
   readonly logRedactor: Redactor;
 }
 
@@ -133,6 +135,7 @@ export async function openSecrets(
     },
     exposed: exposed.map(({ field }) => field),
     fields: secrets.map(({ field }) => field),
+    unreadable: secrets.filter(({ failure }) => failure !== undefined).map(({ field }) => field),
     connections: opened.map(({ name }) => name),
     connectionsIn(request) {
       if (opened.length === 0) return [];

@@ -49,13 +49,15 @@ export function createRedactor(
       output = output.replaceAll(needle, () => Buffer.from(put).toString("latin1"));
     return new Uint8Array(Buffer.from(output, "latin1"));
   };
-  const value = (input: unknown): unknown => {
-    if (typeof input === "string") return text(input);
-    if (Array.isArray(input)) return input.map(value);
-    if (typeof input !== "object" || input === null) return input;
-    return Object.fromEntries(Object.entries(input).map(([name, child]) => [text(name), value(child)]));
-  };
-  return { text, bytes, value: (input) => (needles.length === 0 ? input : (value(input) as typeof input)) };
+  return { text, bytes, value: (input) => (needles.length === 0 ? input : (mapTexts(input, text) as typeof input)) };
+}
+
+/** A copy of a JSON-like value with every string in it replaced, keys included. */
+export function mapTexts(input: unknown, text: (input: string) => string): unknown {
+  if (typeof input === "string") return text(input);
+  if (Array.isArray(input)) return input.map((child) => mapTexts(child, text));
+  if (typeof input !== "object" || input === null || input instanceof Date) return input;
+  return Object.fromEntries(Object.entries(input).map(([name, child]) => [text(name), mapTexts(child, text)]));
 }
 
 /** A spelling as text, and as its UTF-8 bytes look when they are read as Latin-1, which is how headers arrive. */

@@ -20,6 +20,8 @@ export interface SecretBinding {
 export interface SecretConsent {
   hosts: readonly string[];
   expose: boolean;
+  /** Hosts of token endpoints that the hub may send it to as a client's secret. Absent: it was sealed before this was asked. */
+  endpoints?: readonly string[];
 }
 
 export interface OpenedSecret extends SecretConsent {
@@ -91,6 +93,7 @@ export function createVault({ masterKeys }: VaultOptions): Vault {
         field: binding.field,
         hosts: [...consent.hosts],
         expose: consent.expose,
+        ...(consent.endpoints === undefined ? {} : { endpoints: [...consent.endpoints] }),
       })
       .encrypt(current!.wrap);
   }
@@ -111,11 +114,16 @@ export function createVault({ masterKeys }: VaultOptions): Vault {
       throw unreadable(error);
     }
     // Only what decryption has authenticated counts from here on.
-    const { typ, org, inst, field, hosts, expose } = opened.protectedHeader as Record<string, unknown>;
+    const { typ, org, inst, field, hosts, expose, endpoints } = opened.protectedHeader as Record<string, unknown>;
     const belongs =
       typ === TYPE && org === binding.organization && inst === binding.installation && field === binding.field;
     if (!belongs || !Array.isArray(hosts)) throw unreadable();
-    return { value: new TextDecoder().decode(opened.plaintext), hosts: hosts.map(String), expose: expose === true };
+    return {
+      value: new TextDecoder().decode(opened.plaintext),
+      hosts: hosts.map(String),
+      expose: expose === true,
+      ...(Array.isArray(endpoints) ? { endpoints: endpoints.map(String) } : {}),
+    };
   }
 }
 

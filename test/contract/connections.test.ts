@@ -345,17 +345,19 @@ test("a version that names another token endpoint gets neither refresh token nor
     version: string;
     contributes: { connections: Record<string, { tokenUrl: string; hosts: string[] }> };
   };
-  manifest.version = "2.0.0";
-  manifest.contributes.connections["account"]!.hosts = ["api.vendor.com", "other.vendor.com"];
-  manifest.contributes.connections["account"]!.tokenUrl = "https://other.vendor.com/token";
-  await hub.publish(org, { ...source, manifest: manifest as never });
-  assert.equal(
-    (await hub.request("POST", `/api/plugins/${id}/upgrade`, { org, body: { version: "2.0.0" } })).status,
-    200,
-  );
+  const { account } = manifest.contributes.connections;
+  const upgrade = async (version: string): Promise<void> => {
+    manifest.version = version;
+    await hub.publish(org, { ...source, manifest: manifest as never });
+    assert.equal((await hub.request("POST", `/api/plugins/${id}/upgrade`, { org, body: { version } })).status, 200);
+  };
+  account!.hosts = ["api.vendor.com", "other.vendor.com"];
+  await upgrade("2.0.0");
   try {
     const wider = (await call("get", { url: "https://other.vendor.com/echo", as: "account" })).body.result;
     assert.equal(wider.code, "secret_misused");
+    account!.tokenUrl = "https://other.vendor.com/token";
+    await upgrade("2.1.0");
     await endToken();
     service.tokenRequests.length = 0;
     const ended = (await call("get", { url: "https://api.vendor.com/me", as: "account" })).body.result;
