@@ -407,10 +407,13 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     installations,
     invoker,
     jobs,
-    async redact(organization, plugin, value) {
+    async redactorOf(organization, plugin) {
       const installation = await installations.find(organization, asPluginId(plugin));
-      const secrets = installation && (await secretsOf(installation).catch(() => undefined));
-      return secrets ? secrets.logRedactor.value(value) : value;
+      const secrets = installation && (await secretsOf(installation));
+      if (!secrets || secrets.unreadable.length > 0) return undefined;
+      // Read for those below, which look only at what is in memory.
+      if (secrets.connections.length > 0) await connections.tokens.all(installation);
+      return (text) => connections.tokens.redact(installation, secrets.logRedactor.text(text));
     },
     onRunEnded({ trigger, status, reason, ms }) {
       metrics.ruleRuns.inc({ trigger, status, reason: reason ?? "" });

@@ -10,6 +10,8 @@ import type { CompiledRule, RuleFault } from "./language/types.ts";
 import { createMatcher } from "./matching/matcher.ts";
 import type { OperatorCalls } from "./operator-calls.ts";
 import type { OperatorCatalogs } from "./operator-catalog.ts";
+import type { RedactionOf } from "./redaction.ts";
+import { pluginsOf } from "./rule-parts.ts";
 import { slugOf } from "./rule-records.ts";
 import { type RuleSets, stateOf } from "./rule-sets.ts";
 import { clip } from "./trace-values.ts";
@@ -45,12 +47,13 @@ export interface DryRunOptions {
   sets: RuleSets;
   catalogs: OperatorCatalogs;
   calls: OperatorCalls;
+  redactionOf: RedactionOf;
   eventLog: Pick<EventLog, "get">;
 }
 
 /** Errors: `not_found`, `rule_broken`, `invalid_input`, and `plugin_not_active` or the like when an operator cannot be asked. */
 export async function dryRun(
-  { sets, catalogs, calls, eventLog }: DryRunOptions,
+  { sets, catalogs, calls, redactionOf, eventLog }: DryRunOptions,
   { organization, source, rule: id, event: given, eventId, trace, signal }: DryRunRequest,
 ): Promise<DryRunAnswer> {
   const catalog = await catalogs.of(organization);
@@ -77,6 +80,7 @@ export async function dryRun(
   const event = await givenEvent(eventLog, organization, { event: given, eventId, at: now });
   const unnamed = eventId === undefined && given?.type === undefined;
   const [match] = createMatcher([[name, { ...compiled, enabled: true }]]).match(event, now);
+  const redaction = await redactionOf(organization, pluginsOf(compiled, catalog.installed.variables));
   const judging = {
     organization,
     id: name,
@@ -86,6 +90,7 @@ export async function dryRun(
     trace,
     now,
     signal,
+    redaction,
     ask: calls,
   };
   try {

@@ -9,6 +9,7 @@ import { type ConditionTrace, evaluateConditions } from "./language/evaluate-con
 import { renderParams } from "./language/template.ts";
 import type { CompiledAction, CompiledRule, OperatorCatalog, RuleEvent, RuleScope } from "./language/types.ts";
 import type { OperatorRequest } from "./operator-calls.ts";
+import type { Redaction } from "./redaction.ts";
 import { actionsOf, expressionsOf } from "./rule-parts.ts";
 import { clip, shownError } from "./trace-values.ts";
 
@@ -22,6 +23,8 @@ export interface Judging {
   trace: Trace;
   now: Date;
   signal: AbortSignal;
+  /** Of all plugins of the rule. */
+  redaction: Redaction;
   ask: {
     condition(request: OperatorRequest): Promise<boolean>;
     variable(request: Omit<OperatorRequest, "params">): Promise<Record<string, unknown>[]>;
@@ -54,10 +57,11 @@ export const scopeOf = ({ id, rule, event, now }: Pick<Judging, "id" | "rule" | 
 
 /** Throws `RetryLater` when an operator cannot be asked now. */
 export async function judge(judging: Judging): Promise<Verdict> {
-  const { organization, id, rule, event, trace, signal, ask } = judging;
+  const { organization, id, rule, event, trace, signal, redaction, ask } = judging;
   let later: RetryLater | undefined;
   const outcome = await evaluateConditions(rule.conditions, {
     scope: scopeOf(judging),
+    show: redaction.show,
     async evaluateOperator({ plugin, operator, params, timeoutMs }) {
       try {
         return await ask.condition({
@@ -105,7 +109,7 @@ export async function plan(judging: Judging): Promise<PlannedAction[]> {
 }
 
 async function listValues(
-  { organization, id, rule, event, catalog, trace, signal, ask }: Judging,
+  { organization, id, rule, event, catalog, trace, signal, redaction, ask }: Judging,
   variable: string,
 ): Promise<Record<string, unknown>[] | { failure: { code: string; message: string } }> {
   const plugin = catalog.variables.get(variable)?.plugin;
@@ -123,7 +127,7 @@ async function listValues(
     });
   } catch (error) {
     if (error instanceof RetryLater) throw error;
-    return { failure: shownError(error) };
+    return { failure: shown(redaction, shownError(error)) };
   }
 }
 
@@ -134,8 +138,14 @@ function planOne(
   variables: Record<string, unknown>,
 ): PlannedAction {
   const rendered = renderParams(params, { ...scopeOf(judging), steps: {}, variables });
-  if (rendered.ok) return { step, operator, params: clip(rendered.value) };
+  if (rendered.ok) return { step, operator, params: clip(judging.redaction.show(rendered.value)) };
   if (expressionsOf(params).some(({ roots }) => roots.has("steps")))
     return { step, operator, unresolved: "depends on the results of earlier actions" };
-  return { step, operator, failure: { code: `template_${rendered.failure.code}`, message: rendered.failure.message } };
+  const { code, message } = rendered.failure;
+  return { step, operator, failure: shown(judging.redaction, { code: `template_${code}`, message }) };
 }
+
+const shown = (
+  { show }: Redaction,
+  { code, message }: { code: string; message: string },
+): { code: string; message: string } => ({ code, message: String(show(message)) });

@@ -20,7 +20,8 @@ import { evaluateExpression } from "./language/evaluate.ts";
 import type { CompiledRule, OperatorCatalog, RuleEvent } from "./language/types.ts";
 import { createMatcher } from "./matching/matcher.ts";
 import type { OperatorCalls, OperatorRequest } from "./operator-calls.ts";
-import { coverOf, patternsOf } from "./rule-parts.ts";
+import type { Redaction, RedactionOf } from "./redaction.ts";
+import { coverOf, patternsOf, pluginsOf } from "./rule-parts.ts";
 import { clip } from "./trace-values.ts";
 
 /** What a rule would have done about an event. */
@@ -73,6 +74,7 @@ export interface ReplayRun {
   live: { id: string; rule: CompiledRule } | undefined;
   catalog: OperatorCatalog;
   calls: Pick<OperatorCalls, "condition" | "variable">;
+  redactionOf: RedactionOf;
   from: Date;
   to: Date;
   /** Only events of this type or domain. */
@@ -105,9 +107,11 @@ export async function replayRule(run: ReplayRun): Promise<ReplayTotals & { trunc
   };
   const patterns = coverOf([...patternsOf(draft.rule), ...(live ? patternsOf(live.rule) : [])]);
   if (patterns.length === 0) return { ...totals, truncated: false };
+  const plugins = [draft, live].flatMap((one) => (one ? [...pluginsOf(one.rule, run.catalog.variables)] : []));
+  let redaction: Redaction;
   const judges = {
-    draft: createJudge(run, draft, totals.draft),
-    live: live ? createJudge(run, live, totals.live!) : undefined,
+    draft: createJudge(run, draft, { count: totals.draft, redaction: () => redaction }),
+    live: live ? createJudge(run, live, { count: totals.live!, redaction: () => redaction }) : undefined,
   };
   const memory = createMemory(run, totals);
   const matcher = createMatcher([
@@ -128,6 +132,8 @@ export async function replayRule(run: ReplayRun): Promise<ReplayTotals & { trunc
   let next = read(position);
   while (!signal.aborted) {
     const rows = await next;
+    // Secrets that are set while it runs count from the next batch on.
+    redaction = await run.redactionOf(organization, plugins);
     const last = rows.at(-1);
     // Read while the conditions of this one are asked.
     if (last && rows.length === batchSize) next = read(Number(last.position));
@@ -211,7 +217,11 @@ interface Judge {
   decide(event: RuleEvent, verdict: Verdict | undefined, answers: Ask): Promise<Decided>;
 }
 
-function createJudge(run: ReplayRun, { id, rule }: { id: string; rule: CompiledRule }, count: ReplayCounts): Judge {
+function createJudge(
+  run: ReplayRun,
+  { id, rule }: { id: string; rule: CompiledRule },
+  { count, redaction }: { count: ReplayCounts; redaction(): Redaction },
+): Judge {
   const acted = new Map<string, number[]>();
   const judgingOf = (event: RuleEvent, ask: Ask): Judging => ({
     organization: run.organization,
@@ -222,6 +232,7 @@ function createJudge(run: ReplayRun, { id, rule }: { id: string; rule: CompiledR
     trace: run.trace,
     now: new Date(event.time),
     signal: run.signal,
+    redaction: redaction(),
     ask,
   });
 

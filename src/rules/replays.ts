@@ -18,6 +18,7 @@ import { newTrace } from "../telemetry/trace.ts";
 import { compileRule } from "./language/compile-rule.ts";
 import type { OperatorCalls } from "./operator-calls.ts";
 import type { OperatorCatalogs } from "./operator-catalog.ts";
+import type { RedactionOf } from "./redaction.ts";
 import { type Change, type ReplayedEvent, replayRule } from "./replay.ts";
 import { patternsOf } from "./rule-parts.ts";
 import { invalidRule, slugOf } from "./rule-records.ts";
@@ -99,6 +100,7 @@ export interface ReplaysOptions {
   catalogs: OperatorCatalogs;
   sets: RuleSets;
   calls: OperatorCalls;
+  redactionOf: RedactionOf;
 }
 
 interface StoredOptions {
@@ -114,7 +116,7 @@ const mostEvents = 1_000_000;
 const mostWaiting = 20;
 const progressEveryMs = 300;
 
-export function createReplays({ store, deliveries, catalogs, sets, calls }: ReplaysOptions): Replays {
+export function createReplays({ store, deliveries, catalogs, sets, calls, redactionOf }: ReplaysOptions): Replays {
   deliveries.handle("rule", (delivery) => work(delivery), {
     consumerPrefix: consumer,
     concurrency: 1,
@@ -200,6 +202,7 @@ export function createReplays({ store, deliveries, catalogs, sets, calls }: Repl
       live: live && row.rule_id !== null ? { id: row.rule_id, rule: live } : undefined,
       catalog: installed,
       calls,
+      redactionOf,
       from,
       to,
       type: options.type,

@@ -15,12 +15,12 @@ import type { Subscriptions } from "../subscriptions/subscriptions.ts";
 import { type DryRunAnswer, type DryRunRequest, dryRun } from "./dry-run.ts";
 import { createOperatorCalls } from "./operator-calls.ts";
 import { createOperatorCatalogs, type OperatorInfo } from "./operator-catalog.ts";
+import { createRedaction, type RedactorOf } from "./redaction.ts";
 import { createReplays, type Replays } from "./replays.ts";
 import type { RunStatus, TriggerKind } from "./rule-record.ts";
 import { createRuleRecords, featureName, type RuleRecords, rulesChannel } from "./rule-records.ts";
 import { createRuleRuns, type RuleRuns } from "./rule-runs.ts";
 import { createRuleSets } from "./rule-sets.ts";
-import type { StepsOptions } from "./run-steps.ts";
 import { registerRunWorker } from "./run-worker.ts";
 import { createTriggers, type Triggers } from "./triggers.ts";
 
@@ -42,8 +42,7 @@ export interface RulesOptions {
   installations: Pick<Installations, "list" | "onChange">;
   invoker: Pick<Invoker, "run">;
   jobs: Pick<Jobs, "every">;
-  /** Takes a plugin's secrets out of values that are kept. */
-  redact: StepsOptions["redact"];
+  redactorOf: RedactorOf;
   onRunEnded?(run: EndedRun): void;
   /** How long a run waits for a plugin that is not active, ms. @default 3600000 */
   patienceMs?: number;
@@ -64,11 +63,12 @@ export interface Rules extends RuleRecords, Disposable {
 }
 
 export async function createRules(options: RulesOptions): Promise<Rules> {
-  const { store, audit, eventLog, deliveries, subscriptions, installations, invoker, jobs, redact } = options;
+  const { store, audit, eventLog, deliveries, subscriptions, installations, invoker, jobs } = options;
   const onEnded = (run: EndedRun): void => options.onRunEnded?.(run);
   const catalogs = createOperatorCatalogs({ installations });
   const sets = createRuleSets({ store, catalogs });
   const calls = createOperatorCalls({ invoker });
+  const redactionOf = createRedaction(options.redactorOf);
   const runs = createRuleRuns({ store, deliveries, eventLog, onEnded });
   const triggers = createTriggers({ store, sets, runs, eventLog });
   registerRunWorker({
@@ -78,11 +78,11 @@ export async function createRules(options: RulesOptions): Promise<Rules> {
     sets,
     catalogs,
     calls,
-    redact,
+    redactionOf,
     onEnded,
     ...(options.patienceMs === undefined ? {} : { patienceMs: options.patienceMs }),
   });
-  const replays = createReplays({ store, deliveries, catalogs, sets, calls });
+  const replays = createReplays({ store, deliveries, catalogs, sets, calls, redactionOf });
   const records = createRuleRecords({
     store,
     audit,
@@ -109,7 +109,7 @@ export async function createRules(options: RulesOptions): Promise<Rules> {
     operators: async (organization) => (await catalogs.of(organization)).list,
     run: triggers.manual,
     hook: triggers.hook,
-    dryRun: (request) => dryRun({ sets, catalogs, calls, eventLog }, request),
+    dryRun: (request) => dryRun({ sets, catalogs, calls, redactionOf, eventLog }, request),
     deleteEndedBefore: async (before) =>
       (await runs.deleteEndedBefore(before)) + (await replays.deleteEndedBefore(before)),
     [Symbol.dispose]() {

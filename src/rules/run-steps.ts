@@ -21,6 +21,7 @@ import type {
   RuleScope,
 } from "./language/types.ts";
 import type { OperatorCalls, OperatorContext } from "./operator-calls.ts";
+import type { RedactionOf } from "./redaction.ts";
 import { actionsOf } from "./rule-parts.ts";
 import type { RunRow, StepRow } from "./rule-record.ts";
 import { runError } from "./rule-runs.ts";
@@ -43,8 +44,7 @@ export class StepFailed extends Error {
 export interface StepsOptions {
   store: Store;
   calls: OperatorCalls;
-  /** Takes a plugin's secrets out of what is shown. */
-  redact(organization: OrganizationId, plugin: string, value: unknown): Promise<unknown>;
+  redactionOf: RedactionOf;
 }
 
 export interface RunningRun {
@@ -63,7 +63,7 @@ const mostResultBytes = 64 * 1024;
 /** Shorter waits are waited for; longer ones give the slot back. */
 const shortWaitMs = 1_000;
 
-type Steps = Pick<StepsOptions, "store" | "calls" | "redact">;
+type Steps = Pick<StepsOptions, "store" | "calls" | "redactionOf">;
 
 /** Runs what is left of the actions. Errors: `Superseded`, `StepFailed`, `RetryLater`. */
 export async function runActions(options: StepsOptions, run: RunningRun): Promise<void> {
@@ -148,7 +148,9 @@ class Walk {
       if (error instanceof RetryLater || signal.aborted) throw error;
       throw new StepFailed(variable, shownError(error));
     }
-    this.#variables[variable] ??= values;
+    const { unreadable, show } = await this.#options.redactionOf(organization, [plugin]);
+    if (unreadable !== undefined) throw new StepFailed(variable, notKept(variable, unreadable));
+    this.#variables[variable] ??= show(values) as Record<string, unknown>[];
     const { numUpdatedRows } = await this.#options.store.db
       .updateTable("rule_runs")
       .set({ variables: json(this.#variables) })
@@ -190,7 +192,7 @@ class Walk {
         });
       }
       attempts += 1;
-      await this.#begin(action, key, { attempts, params: await this.#shown(action.plugin, rendered.value) });
+      await this.#begin(action, key, { attempts, params: await this.#shown(action, rendered.value) });
       const outcome = await this.#options.calls.action({
         organization: this.#run.organization,
         plugin: action.plugin,
@@ -249,8 +251,9 @@ class Walk {
     };
   }
 
-  async #shown(plugin: string, value: unknown): Promise<unknown> {
-    return clip(await this.#options.redact(this.#run.organization, plugin, value));
+  async #shown({ plugin, variables }: CompiledAction, value: unknown): Promise<unknown> {
+    const sources = variables.flatMap((name) => this.#run.catalog.variables.get(name)?.plugin ?? []);
+    return clip((await this.#options.redactionOf(this.#run.organization, [plugin, ...sources])).show(value));
   }
 
   /** Only while the run is ours: the statement asks, so that no step begins after a cancel or beside another hub. */
@@ -311,7 +314,9 @@ class Walk {
     { result, executionId }: { result: unknown; executionId: string },
   ): Promise<unknown> {
     const kept = (jsonLength(result) ?? Number.POSITIVE_INFINITY) <= mostResultBytes ? result : null;
-    const safe = await this.#options.redact(this.#run.organization, action.plugin, kept);
+    const { unreadable, show } = await this.#options.redactionOf(this.#run.organization, [action.plugin]);
+    // No sentence in its place: a later step would send it to somebody.
+    const safe = unreadable === undefined ? show(kept) : null;
     await this.#end(action, key, { status: "succeeded", result: safe, executionId });
     return safe;
   }
@@ -356,6 +361,11 @@ class Walk {
 export function waitAfter({ retry }: Pick<CompiledAction, "retry">, attempts: number): number {
   return Math.min(retry.maxBackoffMs, retry.backoffMs * retry.factor ** (attempts - 1));
 }
+
+const notKept = (variable: string, plugin: string): { code: string; message: string } => ({
+  code: "secret_unreadable",
+  message: `The secrets of plugin '${plugin}' cannot be read, so what its variable '${variable}' lists cannot be kept. Set them again.`,
+});
 
 function outcomeUnknown({ operator }: CompiledAction): { code: string; message: string } {
   return {

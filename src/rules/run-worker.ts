@@ -17,11 +17,12 @@ import { type ConditionOutcome, evaluateConditions, type OperatorCall } from "./
 import type { RuleEvent, RuleScope } from "./language/types.ts";
 import type { OperatorCalls } from "./operator-calls.ts";
 import type { OperatorCatalogs } from "./operator-catalog.ts";
-import { conditionCallsOf } from "./rule-parts.ts";
+import type { RedactionOf } from "./redaction.ts";
+import { pluginsOf } from "./rule-parts.ts";
 import type { RunReason, RunRow, RunStatus, TriggerKind } from "./rule-record.ts";
 import { runConsumerPrefix, runError } from "./rule-runs.ts";
 import type { RuleSets } from "./rule-sets.ts";
-import { type RunningRun, runActions, StepFailed, type StepsOptions, Superseded } from "./run-steps.ts";
+import { type RunningRun, runActions, StepFailed, Superseded } from "./run-steps.ts";
 import { clip, shownError } from "./trace-values.ts";
 
 export interface RunWorkerOptions {
@@ -31,7 +32,7 @@ export interface RunWorkerOptions {
   sets: RuleSets;
   catalogs: OperatorCatalogs;
   calls: OperatorCalls;
-  redact: StepsOptions["redact"];
+  redactionOf: RedactionOf;
   onEnded?(run: { trigger: TriggerKind; status: RunStatus; reason: string | null; ms?: number }): void;
   /** How long a run waits for a plugin that is not active, ms. @default 3600000 */
   patienceMs?: number;
@@ -55,7 +56,7 @@ const mostTraceBytes = 64 * 1024;
 const mostThrottleKey = 500;
 
 export function registerRunWorker(options: RunWorkerOptions): void {
-  const { store, sets, catalogs, calls, eventLog, redact, onEnded, patienceMs = 3_600_000 } = options;
+  const { store, sets, catalogs, calls, eventLog, redactionOf, onEnded, patienceMs = 3_600_000 } = options;
 
   options.deliveries.handle("rule", (delivery) => work(delivery), {
     consumerPrefix: runConsumerPrefix,
@@ -127,7 +128,7 @@ export function registerRunWorker(options: RunWorkerOptions): void {
       signal: delivery.signal,
     };
     if (row.acted_at === null && !(await decide(run, delivery))) return;
-    await runActions({ store, calls, redact }, run);
+    await runActions({ store, calls, redactionOf }, run);
     await end(organization, row, { status: "succeeded" });
   }
 
@@ -147,7 +148,7 @@ export function registerRunWorker(options: RunWorkerOptions): void {
       run: { id: row.id, startedAt: row.started_at ?? row.created_at },
     };
     const outcome = await askConditions(run, scope);
-    const trace = await shownTrace(run, outcome);
+    const trace = shownTrace(run, outcome);
     if (outcome.outcome === "failed") {
       const failure = outcome.failure ?? { code: "internal", message: "A condition could not be evaluated." };
       if (passing.has(failure.code) && delivery.attempt < conditionTries)
@@ -166,10 +167,12 @@ export function registerRunWorker(options: RunWorkerOptions): void {
   }
 
   async function askConditions(run: RunningRun, scope: RuleScope): Promise<ConditionOutcome> {
-    const { row, organization, rule, event, trace, signal } = run;
+    const { row, organization, rule, event, catalog, trace, signal } = run;
+    const { show } = await redactionOf(organization, pluginsOf(rule, catalog.variables));
     let later: RetryLater | undefined;
     const outcome = await evaluateConditions(rule.conditions, {
       scope,
+      show,
       async evaluateOperator({ plugin, operator, params, timeoutMs }: OperatorCall) {
         try {
           return await calls.condition({
@@ -194,12 +197,9 @@ export function registerRunWorker(options: RunWorkerOptions): void {
     return outcome;
   }
 
-  async function shownTrace(run: RunningRun, outcome: ConditionOutcome): Promise<JsonObject> {
+  function shownTrace(run: RunningRun, outcome: ConditionOutcome): JsonObject {
     const former = (run.row.trace ?? {}) as JsonObject;
-    const plugins = new Set(conditionCallsOf(run.rule.conditions).map(({ plugin }) => plugin));
-    let shown: unknown = outcome.trace;
-    for (const plugin of plugins) shown = await redact(run.organization, plugin, shown);
-    const small = clip(shown, { text: 2_000, items: 100, depth: 24, total: mostTraceBytes });
+    const small = clip(outcome.trace, { text: 2_000, items: 100, depth: 24, total: mostTraceBytes });
     return {
       ...former,
       conditions: small as JsonObject,

@@ -15,6 +15,7 @@ import { createJobs } from "../jobs/jobs.ts";
 import type { Store } from "../store/store.ts";
 import { openTestStore, type TestStore } from "../store/test-store.ts";
 import { createSubscriptions } from "../subscriptions/subscriptions.ts";
+import type { RedactorOf } from "./redaction.ts";
 import type { RunDetail, RunRecord } from "./rule-record.ts";
 import { createRules, type Rules } from "./rules.ts";
 
@@ -77,11 +78,13 @@ const limits = { leaseMs: 60_000, pollMs: 50, graceMs: 200 };
 export interface TestEngineOptions {
   driver?: "pglite" | "postgres";
   patienceMs?: number;
+  /** @default of plugins without secrets */
+  redactorOf?: RedactorOf;
 }
 
 export async function openEngine(
   operators: Operators,
-  { driver = "pglite", patienceMs }: TestEngineOptions = {},
+  { driver = "pglite", patienceMs, redactorOf = async () => (text) => text }: TestEngineOptions = {},
 ): Promise<TestEngine> {
   const store: TestStore = driver === "postgres" ? await openTestStore({ driver: "postgres" }) : await openTestStore();
   const log = createEventLog({ store });
@@ -174,7 +177,7 @@ export async function openEngine(
       },
       invoker,
       jobs,
-      redact: async (_organization, _plugin, value) => value,
+      redactorOf,
       tickMs: 50,
       ...(patienceMs === undefined ? {} : { patienceMs }),
     });

@@ -48,6 +48,8 @@ export interface ConditionOutcome {
 
 export interface EvaluateConditionsOptions {
   scope: RuleScope;
+  /** Params and failures as the trace may hold them, before they are cut. @default as they are */
+  show?: (value: unknown) => unknown;
   /** May throw: the walk then ends with `failed` and the error's code. Called one at a time, in order. */
   evaluateOperator: (call: OperatorCall) => Promise<boolean> | boolean;
   /** Milliseconds, for the trace. @default performance.now */
@@ -103,6 +105,10 @@ class Walk {
     }
   }
 
+  #show(value: unknown): unknown {
+    return this.#options.show ? this.#options.show(value) : value;
+  }
+
   async #group(items: readonly ConditionNode[], kind: "all" | "any", trace: ConditionTrace): Promise<ConditionTrace> {
     const deciding = kind === "any";
     trace.items = [];
@@ -126,7 +132,7 @@ class Walk {
     trace.operator = operator;
     const rendered = renderParams(node.params, this.#options.scope, this.#budget);
     if (!rendered.ok) return this.#fail(trace, rendered.failure);
-    trace.params = clipForTrace(rendered.value);
+    trace.params = clipForTrace(this.#show(rendered.value));
     const { clock = () => performance.now() } = this.#options;
     const started = clock();
     try {
@@ -151,7 +157,7 @@ class Walk {
   }
 
   #fail(trace: ConditionTrace, failure: NonNullable<ConditionTrace["failure"]>): ConditionTrace {
-    trace.failure = failure;
+    trace.failure = { ...failure, message: String(this.#show(failure.message)) };
     this.failed = trace;
     return trace;
   }
