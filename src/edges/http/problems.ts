@@ -22,6 +22,7 @@ export function createAnswerProblem({ traceOf, onError }: ProblemOptions): Answe
     const { status, audience } = error.row;
     if (status >= 500 && audience !== "author") onError?.(error, { method: request.method, url: request.url, traceId });
     const problem = toProblem(error, traceId);
+    if (error.code === "payload_too_large") takeTheRest(request, reply);
     if (error.code === "unauthenticated") reply.header("www-authenticate", "Bearer");
     if (status === 429 || status === 503) reply.header("retry-after", String(problem.retryAfter ?? 1));
     // What a 400 is about is always named, if only as the whole body.
@@ -31,6 +32,23 @@ export function createAnswerProblem({ traceOf, onError }: ProblemOptions): Answe
       .type("application/problem+json")
       .send({ ...problem, ...(error.details["problem"] as object | undefined) });
   };
+}
+
+/** Bytes of a refused body that are read and thrown away; whoever sends more loses the connection. */
+const maxThrownAway = 256 * 1024 * 1024;
+
+/**
+ * Who is still sending a body must be able to read why it is refused. A connection that closes on unread bytes is reset,
+ * and the answer is lost with it.
+ */
+function takeTheRest({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (raw.complete) return;
+  reply.removeHeader("connection");
+  let left = maxThrownAway;
+  raw.on("data", (bytes: Buffer) => {
+    left -= bytes.byteLength;
+    if (left < 0) raw.destroy();
+  });
 }
 
 export function setProblems(app: FastifyInstance, answer: AnswerProblem): void {
