@@ -76,6 +76,14 @@ test("the hub admin without x-organization-id: 400 that names the header; an unk
   }
 });
 
+test("of an organisation in the path and another in the header the hub admin means the one in the path", async () => {
+  const keys = await hub.request("GET", "/api/organizations/acme/api-keys", { org: "globex" });
+  assert.equal(keys.status, 200);
+  assert.equal(keys.body.apiKeys.length, 3);
+  const nobody = await hub.request("GET", "/api/organizations/nobody/api-keys", { org: "globex" });
+  assert.equal(nobody.status, 404);
+});
+
 test("public routes say why, and are those the contract names", () => {
   const open = routes.filter(({ access }) => "public" in access);
   for (const { access } of open) assert.ok("public" in access && access.why.length > 20);

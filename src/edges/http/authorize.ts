@@ -31,7 +31,7 @@ export function createAuthorize(access: Pick<Access, "authenticate" | "organizat
   };
 }
 
-/** The path names it, or the header, or the key belongs to it; a key never reaches another organisation. */
+/** The path names it, else the header, else the key belongs to it; a key never reaches another organisation. */
 async function organizationFor(
   access: Pick<Access, "organizationExists">,
   principal: Principal,
@@ -44,7 +44,7 @@ async function organizationFor(
     if (named.some((name) => name !== principal.organization)) throw noSuchOrganization();
     return principal.organization;
   }
-  const [organization, other] = named;
+  const [organization] = named;
   if (organization === undefined) {
     throw new BackplaneError(
       "organization_required",
@@ -52,8 +52,7 @@ async function organizationFor(
       { errors: [{ path: "x-organization-id", message: "is required with the hub admin's token" }] },
     );
   }
-  if ((other !== undefined && other !== organization) || !(await access.organizationExists(organization)))
-    throw noSuchOrganization();
+  if (!(await access.organizationExists(organization))) throw noSuchOrganization();
   return asOrganizationId(organization);
 }
 
