@@ -22,6 +22,11 @@ test("the packed tarball installs beside its dependencies, embeds a hub and call
     const shipped = packed!.files.map((file) => file.path);
     assert.ok(shipped.includes("dist/src/main.js"), "the hub's JavaScript is shipped");
     assert.deepEqual(shipped.filter(isStray), []);
+    const script = "dist/src/runtimes/isolate/runner/script.generated.js";
+    assert.deepEqual(
+      [script, `${script}.map`].filter((path) => !shipped.includes(path)),
+      [],
+    );
 
     const target = join(folder, "node_modules/backplane");
     mkdirSync(target, { recursive: true });
@@ -29,17 +34,25 @@ test("the packed tarball installs beside its dependencies, embeds a hub and call
     linkDependencies(join(root, "node_modules"), join(folder, "node_modules"));
     await writeFile(
       join(folder, "embed.mjs"),
-      `import { createPlatform } from "backplane";
+      `import { readFileSync } from "node:fs";
+       import { createPlatform } from "backplane";
        const platform = await createPlatform({ dataDir: "data", logLevel: "error" });
        const rt = await platform.runtime("org-123");
        const plugin = await rt.plugin.install("backplane.greeter", { grants: "all" });
        await rt.plugin.updateConfig(plugin.id, { greeting: "Good day" });
        await rt.plugin.activate(plugin.id);
-       console.log(JSON.stringify({ before: plugin.status, answer: await rt.plugin.invoke(plugin.id, "hello", { who: "Ada" }) }));
+       const children = readFileSync("/proc/" + process.pid + "/task/" + process.pid + "/children", "utf8").trim().split(" ");
+       const commands = children.map((pid) => readFileSync("/proc/" + pid + "/cmdline", "utf8").split("\\0"));
+       const runsScript = commands.some((words) => words.includes("--permission") && words.includes("-"));
+       console.log(JSON.stringify({ runsScript, before: plugin.status, answer: await rt.plugin.invoke(plugin.id, "hello", { who: "Ada" }) }));
        await platform.close();`,
     );
     const embedded = await run(process.execPath, ["embed.mjs"], { cwd: folder, timeout: 60_000 });
-    assert.deepEqual(JSON.parse(embedded.stdout), { before: "pending_config", answer: { text: "Good day, Ada" } });
+    assert.deepEqual(JSON.parse(embedded.stdout), {
+      runsScript: true,
+      before: "pending_config",
+      answer: { text: "Good day, Ada" },
+    });
 
     const help = await run(join(target, "bin/backplane"), ["--help"], { cwd: folder, timeout: 30_000 });
     assert.match(help.stdout, /create-plugin/);

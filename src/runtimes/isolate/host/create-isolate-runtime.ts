@@ -3,6 +3,7 @@ import { availableParallelism, totalmem } from "node:os";
 import type { PluginRuntime, RuntimeCallbacks } from "../../runtime.ts";
 import { protocolVersion } from "../bridge/frame.ts";
 import { guestPrelude } from "./build-guest.ts";
+import { runnerScript } from "./build-runner.ts";
 import { CodeCache } from "./code-cache.ts";
 import { IsolateRuntime } from "./isolate-runtime.ts";
 import { runnerCommand } from "./runner-command.ts";
@@ -40,11 +41,14 @@ export interface IsolateRuntimeOptions {
   inline?: boolean;
   strikes?: StrikeOptions;
   log?: (message: string, details: Record<string, unknown>) => void;
+  /** What whoever runs the hub should know. @default the same as `log` */
+  warn?: (message: string, details: Record<string, unknown>) => void;
 }
 
 /** Starts the first runner at once; calls wait for it. */
 export function createIsolateRuntime(options: IsolateRuntimeOptions): PluginRuntime {
   const stallMs = 1000;
+  const log = options.log ?? (() => {});
   return new IsolateRuntime({
     callbacks: options.callbacks,
     codeCache: new CodeCache({ dir: options.cacheDir }),
@@ -55,9 +59,9 @@ export function createIsolateRuntime(options: IsolateRuntimeOptions): PluginRunt
     wedgedMs: options.wedgedMs ?? 2000,
     inline: options.inline ?? true,
     strikes: options.strikes ?? {},
-    log: options.log ?? (() => {}),
+    log,
     fleet: {
-      command: runnerCommand(stallMs),
+      command: runnerCommand({ stallMs, script: runnerScript(), warn: options.warn ?? log }),
       prelude: guestPrelude(),
       hello: {
         version: protocolVersion,

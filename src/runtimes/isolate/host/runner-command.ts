@@ -4,13 +4,23 @@ import { createRequire } from "node:module";
 import { getPriority } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findRunnerWalls, type Wall } from "./runner-walls.ts";
+import type { RunnerScript } from "./build-runner.ts";
+import { findRunnerWalls, type RunnerWalls, type Wall } from "./runner-walls.ts";
 
 export interface RunnerCommand {
   program: string;
   args: string[];
+  /** What the runner reads from its standard input and runs; without it a module is named in `args`. */
+  script?: RunnerScript;
   /** What the machine adds, see runner-walls.ts. */
   walls: Wall[];
+}
+
+export interface RunnerCommandOptions {
+  stallMs: number;
+  script: Promise<RunnerScript>;
+  /** Told when there is no script, so that runners start slower. */
+  warn(message: string, details: Record<string, unknown>): void;
 }
 
 /** V8 and Node flags of a runner; part of every code cache's key. */
@@ -23,29 +33,44 @@ export const runnerFlags = [
   "--max-semi-space-size=4",
 ] as const;
 
-export async function runnerCommand(stallMs: number): Promise<RunnerCommand> {
-  const { addon, entry } = runnerFiles();
-  const root = fileURLToPath(new URL("..", import.meta.url));
-  const args = [
+export async function runnerCommand({ stallMs, script, warn }: RunnerCommandOptions): Promise<RunnerCommand> {
+  const addon = findAddon();
+  const own = [addon, String(stallMs)];
+  // Looked for while the script is made: a script needs nothing to be readable but the native file.
+  const walls = findRunnerWalls([process.execPath, addon]);
+  try {
+    const made = await script;
+    return { ...behind(await walls, [...runnerArgs([addon]), "-", ...own]), script: made };
+  } catch (error) {
+    warn("the runner's script is not there: runners start from its modules, slower", {
+      reason: error instanceof Error ? error.message : "unknown",
+    });
+  }
+  const entry = fileURLToPath(new URL(`../runner/main.${extension}`, import.meta.url));
+  const folders = ["runner", "bridge", "guest"].map((name) => fileURLToPath(new URL(`../${name}/*`, import.meta.url)));
+  return behind(await findRunnerWalls([process.execPath, addon, entry]), [
+    ...runnerArgs([addon, ...folders]),
+    entry,
+    ...own,
+  ]);
+}
+
+const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+
+function runnerArgs(readable: readonly string[]): string[] {
+  return [
     ...runnerFlags,
     "--no-warnings",
     "--permission",
     "--allow-addons",
     "--allow-worker",
-    ...["runner", "bridge", "guest"].map((folder) => `--allow-fs-read=${root}${folder}/*`),
-    `--allow-fs-read=${addon}`,
-    entry,
-    addon,
-    String(stallMs),
+    ...readable.map((path) => `--allow-fs-read=${path}`),
   ];
-  const { prefix, walls } = await findRunnerWalls([process.execPath, entry, addon]);
-  const [program, ...rest] = [...prefix, process.execPath, ...args];
-  return { program: program!, args: rest, walls };
 }
 
-function runnerFiles(): { addon: string; entry: string } {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  return { addon: findAddon(), entry: fileURLToPath(new URL(`../runner/main.${extension}`, import.meta.url)) };
+function behind({ prefix, walls }: RunnerWalls, args: readonly string[]): RunnerCommand {
+  const [program, ...rest] = [...prefix, process.execPath, ...args];
+  return { program: program!, args: rest, walls };
 }
 
 /** The prebuilt native file, so that a runner needs to read nothing else of the package. */
@@ -77,8 +102,7 @@ export function residentBytes(pid: number): number {
 
 /** All walls around a runner on this machine, for `doctor`; tries those that the machine may or may not have. */
 export async function wallsOfThisMachine(): Promise<Wall[]> {
-  const { addon, entry } = runnerFiles();
-  return wallsAround((await findRunnerWalls([process.execPath, entry, addon])).walls);
+  return wallsAround((await findRunnerWalls([process.execPath, findAddon()])).walls);
 }
 
 /** `machine`: what was found so far; `runners`: processes that are up, whose priority is looked at and not taken for granted. */

@@ -8,6 +8,7 @@ import { type HelloLabel, parseLabel, type ReadyLabel, readyShape, type StatsLab
 import type { GuestPrelude } from "./build-guest.ts";
 import type { HostedInstance, HostedPlacement } from "./hosted-instance.ts";
 import { preferAsVictim, type RunnerCommand, residentBytes } from "./runner-command.ts";
+import { namePlaces } from "./runner-stack.ts";
 
 export interface RunnerLinkOptions {
   id: string;
@@ -76,10 +77,11 @@ export class RunnerLink {
   constructor(options: RunnerLinkOptions) {
     this.#options = options;
     this.id = options.id;
-    const child = spawn(options.command.program, options.command.args, {
+    const { program, args, script } = options.command;
+    const child = spawn(program, args, {
       env: {},
       cwd: "/",
-      stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
+      stdio: [script === undefined ? "ignore" : "pipe", "ignore", "pipe", "pipe", "pipe"],
       windowsHide: true,
     });
     this.#child = child;
@@ -99,6 +101,9 @@ export class RunnerLink {
       };
     });
     this.ready.catch(() => {});
+    // One that ends before it has read all says so by its end.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(script?.text);
     child.on("error", (error) => this.#end(error.message));
     child.on("exit", (code, signal) => {
       this.crashed ||= crashSignals.includes(signal ?? "");
@@ -124,7 +129,7 @@ export class RunnerLink {
     });
     child.stderr!.on("error", () => {});
     child.stderr!.on("data", (chunk: Buffer) => {
-      this.lastError = (this.lastError + chunk.toString("utf8")).slice(0, 2000);
+      this.#said = (this.#said + chunk.toString("utf8")).slice(0, 2000);
     });
     if (this.pid > 0) preferAsVictim(this.pid);
     options.prelude.then(
@@ -133,9 +138,15 @@ export class RunnerLink {
     );
   }
 
-  lastError = "";
+  #said = "";
   #onReady: () => void = () => {};
   #onNeverReady: () => void = () => {};
+
+  /** What it wrote on its standard error, at most 2,000 characters, with the places in our sources. */
+  get lastError(): string {
+    const { script } = this.#options.command;
+    return script === undefined ? this.#said : namePlaces(this.#said, script.map);
+  }
 
   get isReady(): boolean {
     return this.#isReady && !this.ended;

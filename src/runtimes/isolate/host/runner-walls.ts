@@ -27,12 +27,14 @@ interface Attempt {
   missing: string;
 }
 
-let known: Promise<RunnerWalls> | undefined;
+const known = new Map<string, Promise<RunnerWalls>>();
 
 /** `needs`: files a runner must still be able to read behind the walls. */
 export function findRunnerWalls(needs: readonly string[]): Promise<RunnerWalls> {
-  known ??= tryAll(needs);
-  return known;
+  const key = needs.join("\n");
+  const found = known.get(key) ?? tryAll(needs);
+  known.set(key, found);
+  return found;
 }
 
 async function tryAll(needs: readonly string[]): Promise<RunnerWalls> {

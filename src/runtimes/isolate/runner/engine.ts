@@ -61,7 +61,7 @@ type IsolatedVm = typeof ivm;
 
 /** `addon` is the path of isolated-vm's native file. */
 export function createEngine(addon: string, prelude: string): Engine {
-  const native = (createRequire(import.meta.url)(addon) as { ivm: IsolatedVm }).ivm;
+  const native = (createRequire(addon)(addon) as { ivm: IsolatedVm }).ivm;
   let preludeCache: ivm.ExternalCopy<ArrayBuffer> | undefined;
 
   function create(options: EngineOptions): EngineIsolate {

@@ -4,11 +4,11 @@
  */
 import { Socket } from "node:net";
 import { setPriority } from "node:os";
-import { Worker } from "node:worker_threads";
 import { FrameParser } from "../bridge/frame-parser.ts";
 import { FrameWriter } from "../bridge/frame-writer.ts";
 import { Runner } from "./runner.ts";
 import { StallSlot, stallSlots } from "./stall-slots.ts";
+import { startStallWatch } from "./start-stall-watch.ts";
 
 const [addon, stallMs] = process.argv.slice(2);
 
@@ -26,15 +26,7 @@ try {
 }
 
 const slots = new Int32Array(new SharedArrayBuffer(stallSlots * Int32Array.BYTES_PER_ELEMENT));
-const isTypeScript = import.meta.url.endsWith(".ts");
-const watch = new Worker(new URL(isTypeScript ? "./stall-watch.ts" : "./stall-watch.js", import.meta.url), {
-  workerData: { slots, stallMs: Number(stallMs), parent: process.ppid },
-  execArgv: [],
-  resourceLimits: { maxOldGenerationSizeMb: 16 },
-});
-watch.unref();
-watch.on("error", end);
-watch.on("exit", end);
+startStallWatch({ slots, stallMs: Number(stallMs), parent: process.ppid }, end);
 
 const socket = new Socket({ fd: 3, readable: true, writable: true });
 socket.on("error", end);

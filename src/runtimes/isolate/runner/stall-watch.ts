@@ -5,8 +5,9 @@
 import { writeSync } from "node:fs";
 import { workerData } from "node:worker_threads";
 import { StallSlot } from "./stall-slots.ts";
+import type { StallWatchData } from "./start-stall-watch.ts";
 
-const { slots, stallMs, parent } = workerData as { slots: Int32Array; stallMs: number; parent: number };
+const { slots, stallMs, parent } = workerData as StallWatchData;
 const periodMs = 20;
 
 /** An entry on the main thread may take 40 ms; one that used so much CPU will not end by itself. */
