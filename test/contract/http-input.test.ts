@@ -92,9 +92,6 @@ test("another content type: 415; none with a body: 415; none without a body is f
 test("a body that is too large: 413, announced or streamed, also when nobody is allowed to send it", async () => {
   assertProblem(await post("/api/events", `"${"x".repeat(4 * 1024 * 1024)}"`), 413, "payload_too_large");
   assertProblem(await post("/api/events", { type: "a.b", data: "x".repeat(1024 * 1024) }), 413, "payload_too_large");
-  // Far too large: its sender gets the answer and no broken connection, every time.
-  for (let time = 0; time < 5; time += 1)
-    assertProblem(await post("/api/events", "x".repeat(24 * 1024 * 1024)), 413, "payload_too_large");
   const chunked = await new Promise<number>((resolve, reject) => {
     const sent = rawRequest(`${hub.url}/api/events`, {
       method: "POST",
