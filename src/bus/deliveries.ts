@@ -97,9 +97,7 @@ export function createDeliveries({
   return {
     async enqueue(tx, deliveries) {
       for (const delivery of deliveries) checkInput(delivery);
-      const accepted: boolean[] = [];
-      for (let at = 0; at < deliveries.length; at += 500)
-        accepted.push(...(await insertDeliveries(tx, deliveries.slice(at, at + 500))));
+      const accepted = await insertDeliveries(tx, deliveries);
       await wakeConsumers(
         store,
         tx,

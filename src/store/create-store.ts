@@ -6,7 +6,7 @@ import { sleep } from "../base/deferred.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { isRetryable, mapDatabaseError } from "./database-errors.ts";
 import type { DriverClient, StoreDriver } from "./driver.ts";
-import { createGroupCommit } from "./group-commit.ts";
+import { createBatchCommit, createGroupCommit } from "./group-commit.ts";
 import type { Database } from "./schema.ts";
 import { StatementNames } from "./statement-names.ts";
 import type { Store, Tx } from "./store.ts";
@@ -35,7 +35,8 @@ export function createStore(driver: StoreDriver): Store {
   }
 
   // One connection commits one after the other; a server's connections commit side by side.
-  const groupCommit = createGroupCommit({ transaction: begin, atOnce: driver.name === "pglite" ? 1 : 4 });
+  const sharing = { transaction: begin, atOnce: driver.name === "pglite" ? 1 : 4 };
+  const groupCommit = createGroupCommit(sharing);
   /** What a transaction has announced already: announcing it again changes nothing, and costs a statement. */
   const announced = new WeakMap<object, Set<string>>();
 
@@ -46,6 +47,17 @@ export function createStore(driver: StoreDriver): Store {
     async groupCommit(work) {
       assertOutsideTransaction("groupCommit");
       return await groupCommit((tx) => runInTransactionScope(() => work(tx)));
+    },
+    batchCommit(storeAll, sizeOf) {
+      const commit = createBatchCommit({
+        ...sharing,
+        ...(sizeOf ? { sizeOf } : {}),
+        storeAll: (tx, items: Parameters<typeof storeAll>[1]) => runInTransactionScope(() => storeAll(tx, items)),
+      });
+      return async (item) => {
+        assertOutsideTransaction("batchCommit");
+        return await commit(item);
+      };
     },
     async notify(executor, channel, payload) {
       if (Buffer.byteLength(payload) > maxPayloadBytes) {

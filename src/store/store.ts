@@ -16,6 +16,15 @@ export interface Store {
    * nothing but their caller depends on, many times cheaper under load. When one of them throws, each runs again by itself.
    */
   groupCommit<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Gives a function that stores one item together with all others of its kind that wait at that moment: one call of
+   * `storeAll` in one transaction, which gives one result an item in their order, or nothing. When it throws, each item is
+   * stored by itself. `sizeOf`, in bytes or so, keeps large items from adding up.
+   */
+  batchCommit<Item, Result = undefined>(
+    storeAll: (tx: Tx, items: readonly Item[]) => Promise<readonly Result[] | undefined>,
+    sizeOf?: (item: Item) => number,
+  ): (item: Item) => Promise<Result>;
   /** Wakes listeners of `channel` on every node once `tx` (or the statement) has committed. Payload ≤ 7,000 bytes. */
   notify(executor: Db | Tx, channel: string, payload: string): Promise<void>;
   /**

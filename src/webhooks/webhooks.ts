@@ -15,10 +15,10 @@ import { BackplaneError } from "../errors/error.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { InvokeOutcome, Invoker } from "../invocation/invoker.ts";
 import { pluginOfConsumer, webhookConsumer } from "../policy/consumers.ts";
-import { json } from "../store/json.ts";
 import type { Store } from "../store/store.ts";
 import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
 import { createFloodGuard, type FloodGuardOptions } from "./flood-guard.ts";
+import { type Answered, insertReceived, writeAnswered } from "./request-records.ts";
 
 export interface InboundRequest {
   organization: OrganizationId;
@@ -114,6 +114,10 @@ const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { store, installations, invoker, deliveries, timeoutMs = 10_000 } = options;
   const flood = createFloodGuard({ store, ...options.flood });
+  const storeReceived = store.batchCommit(insertReceived, ({ request }) => request.body.byteLength);
+  const storeAnswered = store.batchCommit((tx, answered: readonly Answered[]) =>
+    writeAnswered(tx, deliveries, answered),
+  );
 
   deliveries.handle("webhook", async (delivery) => {
     const installation = await installations.find(
@@ -147,21 +151,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       const id = newId();
       const trace = request.trace ?? newTrace();
       const url = options.publicUrl() + request.path;
-      await store.groupCommit((tx) =>
-        tx
-          .insertInto("webhook_requests")
-          .values({
-            organization_id: request.organization,
-            id,
-            plugin_id: request.plugin,
-            method: request.method,
-            url,
-            headers: json(request.headers),
-            body: Buffer.from(request.body),
-            traceparent: formatTraceparent(trace),
-          })
-          .execute(),
-      );
+      await storeReceived({ request, id, url, traceparent: formatTraceparent(trace) });
 
       const raw = {
         method: request.method,
@@ -182,31 +172,21 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       const { answer, accepted } = readingOf(request, outcome, { id, ...raw });
       const refused = answer.status >= 400;
       if (refused) flood.unaccepted(request);
-      await store.groupCommit(async (tx) => {
-        await tx
-          .updateTable("webhook_requests")
-          .set({
-            status: answer.status,
-            execution_id: outcome.record.id,
-            // What a plugin refuses is a stranger's: that it came is worth a row, what it said is not worth the disk.
-            ...(refused && accepted.length === 0 ? { headers: json({}), body: Buffer.alloc(0) } : {}),
-          })
-          .where("organization_id", "=", request.organization)
-          .where("id", "=", id)
-          .execute();
-        if (accepted.length === 0) return;
-        await deliveries.enqueue(
-          tx,
-          accepted.map((item) => ({
-            organization: request.organization,
-            consumer: webhookConsumer(request.plugin),
-            kind: "webhook" as const,
-            key: keyOf(item),
-            itemId: itemIdOf(item),
-            payload: item,
-            traceparent: formatTraceparent({ traceId: outcome.record.traceId, spanId: outcome.record.spanId }),
-          })),
-        );
+      await storeAnswered({
+        organization: request.organization,
+        id,
+        status: answer.status,
+        execution: outcome.record.id,
+        forget: refused && accepted.length === 0,
+        deliveries: accepted.map((item) => ({
+          organization: request.organization,
+          consumer: webhookConsumer(request.plugin),
+          kind: "webhook" as const,
+          key: keyOf(item),
+          itemId: itemIdOf(item),
+          payload: item,
+          traceparent: formatTraceparent({ traceId: outcome.record.traceId, spanId: outcome.record.spanId }),
+        })),
       });
       return answer;
     },
