@@ -87,10 +87,15 @@ export interface GivenParts {
   override?: EgressOverride;
   /** Closed with the hub. */
   store?: Store;
+  /** How soon the work of a hub that died is another's, ms; a test that kills many would wait for little else. */
+  takeover?: { leaseMs: number; heartbeatMs: number; lostAfterMs: number };
 }
 
 /** Errors: `invalid_settings`, `data_folder_locked`, `database_unavailable`, `storage_full`. */
-export async function composeHub(given: Partial<HubSettings> = {}, { override, store }: GivenParts = {}): Promise<Hub> {
+export async function composeHub(
+  given: Partial<HubSettings> = {},
+  { override, store, takeover }: GivenParts = {},
+): Promise<Hub> {
   const settings: HubSettings = { ...defaultSettings, ...given };
   const nodeId = randomUUID();
   const log = pino(
@@ -106,6 +111,7 @@ export async function composeHub(given: Partial<HubSettings> = {}, { override, s
       opened,
       override: override ?? parseOverride(settings.egressOverride),
       givenStore: store,
+      takeover,
     });
   } catch (error) {
     await opened.disposeAsync().catch(() => {});
@@ -120,9 +126,10 @@ interface Composing {
   opened: AsyncDisposableStack;
   override: EgressOverride;
   givenStore: Store | undefined;
+  takeover: GivenParts["takeover"];
 }
 
-async function compose({ settings, nodeId, log, opened, override, givenStore }: Composing): Promise<Hub> {
+async function compose({ settings, nodeId, log, opened, override, givenStore, takeover }: Composing): Promise<Hub> {
   const stopping = new AbortController();
   let publicUrl = settings.publicUrl ?? `http://${settings.host}:${settings.port}`;
 
@@ -159,6 +166,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     nodeId,
     log,
     natsUrl: settings.natsUrl,
+    ...(takeover ? { limits: { leaseMs: takeover.leaseMs } } : {}),
     observe({ kind, outcome, attempt, waitedMs }) {
       metrics.deliveries.inc({ kind, outcome });
       if (attempt === 1) metrics.deliveryDelay.observe(waitedMs / 1000);
@@ -166,7 +174,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
     ...(settings.natsStream === undefined ? {} : { stream: settings.natsStream }),
   });
   const jobs = createJobs({ store, log });
-  const nodes = createNodeWatch({ store, jobs, nodeId, url: publicUrl, log });
+  const nodes = createNodeWatch({ store, jobs, nodeId, url: publicUrl, log, ...takeover });
   const egress = createEgress({
     override,
     userAgent: `Backplane/${version}`,
@@ -472,11 +480,13 @@ async function compose({ settings, nodeId, log, opened, override, givenStore }: 
       },
       { atStart: true },
     );
-  jobs.every("lost executions", 30_000, async () => invoker.failLost((await nodes.list()).map((node) => node.id)), {
-    atStart: true,
-  });
+  const failLost = async (): Promise<unknown> => invoker.failLost((await nodes.list()).map((node) => node.id));
+  jobs.every("lost executions", 30_000, failLost, { atStart: true });
   jobs.every("health", 60_000, () => healthChecks.run(), { everyNode: false });
-  nodes.onNodeLost((lost) => deliveries.nodeLost(lost));
+  nodes.onNodeLost(async (lost) => {
+    await deliveries.nodeLost(lost);
+    await failLost();
+  });
   metrics.onScrape(() => {
     const status = runtime.status();
     metrics.instances.set(status.instances);

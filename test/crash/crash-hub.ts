@@ -10,12 +10,15 @@ export interface CrashHub {
   child: ChildProcess;
   url: string;
   dataDir: string;
+  /** The end of what it printed. */
+  output(): string;
 }
 
 export async function startHub(dataDir: string, env: Record<string, string>): Promise<CrashHub> {
   const child = spawn(join(root, "node_modules/.bin/node"), ["test/crash/hub-process.ts"], {
     cwd: root,
     env: {
+      NODE_COMPILE_CACHE: join(root, "node_modules/.cache/crash"),
       ...process.env,
       PORT: "0",
       BACKPLANE_DATA: dataDir,
@@ -37,9 +40,9 @@ export async function startHub(dataDir: string, env: Record<string, string>): Pr
     child.once("exit", (code, signal) =>
       reject(new Error(`the hub ended before it listened (${code ?? signal}):\n${output}`)),
     );
-    setTimeout(() => reject(new Error(`the hub did not listen within 60 s:\n${output}`)), 60_000).unref();
+    setTimeout(() => reject(new Error(`the hub did not listen within two minutes:\n${output}`)), 120_000).unref();
   });
-  return { child, url, dataDir };
+  return { child, url, dataDir, output: () => output };
 }
 
 export interface CallOptions {
@@ -67,7 +70,8 @@ export async function call(
     signal: AbortSignal.timeout(20_000),
   });
   const text = await response.text();
-  return { status: response.status, body: text === "" ? undefined : JSON.parse(text) };
+  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
+  return { status: response.status, body: text === "" ? undefined : isJson ? JSON.parse(text) : text };
 }
 
 export async function must(url: string, path: string, options: CallOptions = {}): Promise<unknown> {
@@ -76,10 +80,13 @@ export async function must(url: string, path: string, options: CallOptions = {})
   return answer.body;
 }
 
+const packages = new Map<string, ReturnType<typeof packPlugin>>();
+
 /** Publishes, installs and activates the plugin in `folder` beside this file. */
 export async function installPlugin(url: string, folder: string, id: string, org = "demo"): Promise<void> {
-  const { tgz } = await packPlugin(join(import.meta.dirname, folder));
-  await must(url, "/api/packages", { org, body: tgz });
+  const packed = packages.get(folder) ?? packPlugin(join(import.meta.dirname, folder));
+  packages.set(folder, packed);
+  await must(url, "/api/packages", { org, body: (await packed).tgz });
   await must(url, "/api/plugins", { org, body: { id, grants: "all" } });
   await must(url, `/api/plugins/${id}/activate`, { org });
 }

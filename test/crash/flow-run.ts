@@ -1,239 +1,310 @@
 /**
- * Flow runs: in an organisation of its own, a sync, inbound webhooks, outbound messages and rule runs are under way when a hub
- * is killed with SIGKILL at a seeded moment. Once all has settled, tables, cursors and what reached the vendor must equal what
- * an undisturbed run leaves. Many runs share hubs, one after the other.
+ * Flow runs: in an organisation of its own, a sync, inbound webhooks, outbound messages and rule runs are under way when hubs
+ * are killed with SIGKILL. Once all has settled, tables, cursors and what reached the vendor must equal what an undisturbed run
+ * leaves. Four organisations are under way at each moment of killing: a run is one of them, a round all four. A round of
+ * seed s is the same in whatever place it comes: when it kills, whom, and what the vendor answers wrongly.
  */
-import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type CrashHub, call, installPlugin, mulberry32, must, sleep, startHub } from "./crash-hub.ts";
-import { deletedCount, type Effect, itemCount, startVendor } from "./vendor.ts";
+import { type CrashHub, mulberry32, sleep, startHub } from "./crash-hub.ts";
+import { assertWhole, type Outcome, pendingDeliveries, readOutcome } from "./flow-judge.ts";
+import { ask, type Phase, setUp, stepCount, stepsOf } from "./flow-work.ts";
+import { startVendor, type Vendor } from "./vendor.ts";
 
 export interface FlowRunsOptions {
+  /** Of the first round; the next has the next. */
   seed: number;
   runs: number;
   /** Shared services; without them one hub on the embedded store. */
   env?: Record<string, string>;
   /** More than one needs a shared database. @default 1 */
   hubs?: number;
-  /** Told of each run. */
-  log?(line: string): void;
+  /** Called when the work of a round has settled, before it is judged: a test's way to plant a flaw. */
+  beforeJudging?(round: { url: string; organizations: readonly string[]; vendor: Vendor }): Promise<void>;
+  /** How long a difference may go away by itself once nothing is pending, ms. @default 20000 */
+  patienceMs?: number;
+}
+
+export interface Difference {
+  organization: string;
+  seed: number;
+  /** Fields of the outcome. */
+  fields: Partial<Record<keyof Outcome, { expected: unknown; found: unknown }>>;
 }
 
 export interface FlowRunsResult {
   runs: number;
   kills: number;
-  /** What differed from the undisturbed run, by organisation. */
-  differences: { run: string; expected: Outcome; found: Outcome }[];
+  differences: Difference[];
   /** Sends that the vendor knew again by their key. */
   repeats: number;
+  /** How far each run was at each kill. */
+  phases: Phase[];
 }
 
-/** What is left in the end, without ids and times that differ from run to run. */
-export interface Outcome {
-  contacts: unknown[];
-  inbound: unknown[];
-  outbound: unknown[];
-  tasks: unknown[];
-  cursors: unknown;
-  effects: Effect[];
-  ruleRuns: Record<string, number>;
-}
+export const runsPerRound = 4;
 
-const webhookCount = 6;
-const messageCount = 4;
-const plugin = "test.flows";
-const rule = `name: Answer
-trigger: { event: comms.MessageReceived }
-conditions:
-  - operator: flows.isNew
-actions:
-  - operator: flows.note
-    params: { title: "answer {{ event.externalId }}" }
-  - operator: flows.reply
-    params: { to: "{{ event.from }}", body: "thanks for {{ event.externalId }}" }
-`;
-
-export async function flowRuns({
-  seed,
-  runs,
-  env = {},
-  hubs = 1,
-  log = () => {},
-}: FlowRunsOptions): Promise<FlowRunsResult> {
-  const random = mulberry32(seed);
+export async function flowRuns(options: FlowRunsOptions): Promise<FlowRunsResult> {
+  const { seed, runs, hubs = 1 } = options;
   const folder = await mkdtemp(join(tmpdir(), "backplane-flows-"));
-  await using vendor = await startVendor(random);
-  const settings = { ...env, BACKPLANE_EGRESS_OVERRIDE: JSON.stringify({ "vendor.test": vendor.origin }) };
-  const running: CrashHub[] = [];
-  const result: FlowRunsResult = { runs: 0, kills: 0, differences: [], repeats: 0 };
+  const result: FlowRunsResult = { runs: 0, kills: 0, differences: [], repeats: 0, phases: [] };
+  const steps = new Steps();
+  await using vendor = await startVendor({ onStep: () => steps.more() });
+  const env = { ...options.env, BACKPLANE_EGRESS_OVERRIDE: JSON.stringify({ "vendor.test": vendor.origin }) };
+  const set: HubSet = { running: [], env, died: undefined };
   try {
-    for (let n = 0; n < hubs; n++) running.push(await startHub(join(folder, `hub-${n}`), settings));
-    const undisturbed = await oneRun({ running, name: "undisturbed", random, effects: vendor.effects });
-    assertWhole(undisturbed);
-    vendor.effects.clear();
-    for (let n = 0; n < runs; n++) {
-      const name = `run-${n}`;
-      let killing: Promise<void> | undefined;
-      const found = await oneRun({
-        running,
-        name,
-        random,
-        effects: vendor.effects,
-        onBegun() {
-          killing = kill({ running, random, settings }).then(() => {
-            result.kills += 1;
-          });
-        },
-        settled: () => killing ?? Promise.resolve(),
-      });
-      result.runs += 1;
-      if (JSON.stringify(found) !== JSON.stringify(undisturbed)) {
-        result.differences.push({ run: name, expected: undisturbed, found });
-        log(`${name} of seed ${seed} differs`);
-      }
-      vendor.effects.clear();
+    await Promise.all(Array.from({ length: hubs }, (_, n) => begin(set, n, join(folder, `hub-${n}`))));
+    const expected = await undisturbed(set, vendor, `undisturbed-${seed}`);
+    const all: { organization: string; seed: number }[] = [];
+    for (let n = 0; all.length < runs; n++) {
+      const round = { seed: seed + n, organizations: namesOf(seed + n, Math.min(runsPerRound, runs - all.length)) };
+      all.push(...round.organizations.map((organization) => ({ organization, seed: round.seed })));
+      await oneRound({ set, vendor, steps, result, round });
+      await judge({ set, vendor, expected, result, all: all.slice(-round.organizations.length), options });
+      if (result.differences.length > 0) break;
     }
-    result.repeats = vendor.repeats;
+    // What comes late, after an organisation was judged, is a difference too.
+    if (result.differences.length === 0)
+      await judge({ set, vendor, expected, result, all, options: { ...options, beforeJudging: async () => {} } });
+    result.runs = all.length;
+    result.repeats = all.reduce((sum, { organization }) => sum + vendor.of(organization).repeats, 0);
     return result;
   } finally {
-    for (const { child } of running) child.kill("SIGKILL");
+    set.died = undefined;
+    for (const { child } of set.running) child.kill("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** Equal emptiness would prove nothing. */
-function assertWhole({ contacts, inbound, outbound, tasks, effects, cursors }: Outcome): void {
-  const found = [contacts, inbound, outbound, tasks, effects].map(({ length }) => length);
-  const sends = webhookCount + messageCount;
-  assert.deepEqual(found, [itemCount - deletedCount, webhookCount, sends, webhookCount, sends]);
-  assert.deepEqual(cursors, { contact: itemCount });
-}
+const namesOf = (seed: number, count: number): string[] => Array.from({ length: count }, (_, n) => `run-${seed}-${n}`);
 
-interface Killing {
-  running: CrashHub[];
-  random: () => number;
-  settings: Record<string, string>;
-}
+/** Counts what can be seen of the work from outside, and wakes who waits for a count. */
+class Steps {
+  #count = 0;
+  #changed = Promise.withResolvers<void>();
 
-/** After at most 0.8 s, which is about as long as an undisturbed run works. */
-async function kill({ running, random, settings }: Killing): Promise<void> {
-  await sleep(random() * 800);
-  const victim = Math.floor(random() * running.length);
-  const { child, dataDir } = running[victim]!;
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await ended;
-  running[victim] = await startHub(dataDir, settings);
-}
-
-interface OneRun {
-  running: CrashHub[];
-  name: string;
-  random: () => number;
-  effects: ReadonlyMap<string, Effect>;
-  /** Called when everything is set up and the work begins. */
-  onBegun?(): void;
-  /** Resolves when the killed hub is back. */
-  settled?(): Promise<void>;
-}
-
-async function oneRun({ running, name: org, random, effects, onBegun, settled }: OneRun): Promise<Outcome> {
-  const any = (): string => running[Math.floor(random() * running.length)]!.url;
-  await must(any(), "/api/organizations", { body: { id: org, name: org } });
-  await installPlugin(any(), "flows", plugin, org);
-  const { id: ruleId } = (await must(any(), "/api/rules", { org, body: { source: rule } })) as { id: string };
-  onBegun?.();
-  /** A caller who got no answer asks again, with the same ids: that is what they are for. */
-  const insist = async (path: string, body: object): Promise<void> => {
-    for (const until = Date.now() + 60_000; Date.now() < until; await sleep(50)) {
-      const answer = await call(any(), path, { org, body }).catch(() => undefined);
-      if (answer !== undefined && answer.status < 300) return;
-      if (answer?.status === 409) return;
-    }
-    throw new Error(`${path} was not accepted within a minute`);
-  };
-  await Promise.all([
-    insist(`/api/connectors/${plugin}/sync`, {}),
-    ...Array.from({ length: webhookCount }, (_, n) =>
-      sleep(n * 60).then(() => insist(`/webhooks/${org}/${plugin}`, { id: `in-${n}`, from: `person-${n % 3}` })),
-    ),
-    ...Array.from({ length: messageCount }, (_, n) =>
-      sleep(n * 90).then(() =>
-        insist("/api/messages", {
-          channel: "test",
-          to: `friend-${n}`,
-          body: `message ${n}`,
-          idempotencyKey: `out-${n}`,
-        }),
-      ),
-    ),
-  ]);
-  await settled?.();
-  const get = (path: string): Promise<unknown> => must(any(), path, { method: "GET", org });
-  const end = Date.now() + 90_000;
-  for (let quiet = 0; quiet < 2; ) {
-    if (Date.now() > end)
-      throw new Error(`${org} did not settle: ${JSON.stringify(await outcome(get, ruleId, effects))}`);
-    quiet = (await isSettled(get, ruleId)) ? quiet + 1 : 0;
-    await sleep(100);
+  more(): void {
+    this.#count += 1;
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
   }
-  return outcome(get, ruleId, effects);
+
+  /** Comes back once `count` more steps are done, or when `stuckMs` went by without any: retries may wait long. */
+  async reach(count: number, stuckMs = 3_000): Promise<void> {
+    for (const until = this.#count + count; this.#count < until; ) {
+      const before = this.#count;
+      await Promise.race([this.#changed.promise, sleep(stuckMs)]);
+      if (this.#count === before) return;
+    }
+  }
 }
 
-type Get = (path: string) => Promise<unknown>;
+// ---- hubs
 
-async function isSettled(get: Get, ruleId: string): Promise<boolean> {
-  const [syncs, runs, messages] = (await Promise.all([
-    get(`/api/connectors/${plugin}/runs`),
-    get(`/api/rules/${ruleId}/runs?limit=200`),
-    get("/api/messages?direction=outbound&limit=200"),
-  ])) as [{ runs: { status: string }[] }, { runs: { status: string }[] }, { messages: { status: string }[] }];
-  return (
-    syncs.runs.length > 0 &&
-    syncs.runs.every(({ status }) => status === "succeeded") &&
-    runs.runs.length === webhookCount &&
-    runs.runs.every(({ status }) => status === "succeeded") &&
-    messages.messages.length === webhookCount + messageCount &&
-    messages.messages.every(({ status }) => status === "sent")
-  );
+interface HubSet {
+  running: CrashHub[];
+  env: Record<string, string>;
+  /** A hub that ended though nobody killed it. */
+  died: string | undefined;
 }
 
-async function outcome(get: Get, ruleId: string, effects: ReadonlyMap<string, Effect>): Promise<Outcome> {
-  const rows = async (type: string): Promise<Record<string, unknown>[]> =>
-    ((await get(`/api/entities/${type}?limit=200`)) as { entities: Record<string, unknown>[] }).entities;
-  const pick = (list: Record<string, unknown>[], ...fields: string[]): unknown[] =>
-    list
-      .map((row) => fields.map((field) => row[field]))
-      .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
-  const messages = await rows("messages");
-  const { runs } = (await get(`/api/rules/${ruleId}/runs?limit=200`)) as { runs: { status: string }[] };
-  const state = (await get(`/api/connectors/${plugin}/state`)) as { position?: { cursors?: unknown } };
+async function begin(set: HubSet, n: number, dataDir: string): Promise<void> {
+  const hub = await startHub(dataDir, set.env);
+  set.running[n] = hub;
+  hub.child.once("exit", (code, signal) => {
+    if (signal !== "SIGKILL") set.died = `a hub ended by itself (${code ?? signal}):\n${hub.output()}`;
+  });
+}
+
+async function kill(set: HubSet, victims: readonly number[]): Promise<void> {
+  const ended = victims.map((victim) => {
+    const { child } = set.running[victim]!;
+    const exit = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGKILL");
+    return exit;
+  });
+  await Promise.all(ended);
+}
+
+// ---- a round
+
+interface Plan {
+  /** When each organisation begins, ms. */
+  begins: number[];
+  /** Steps of all organisations together after which the first kill comes, and ms after that. */
+  afterSteps: number;
+  afterMs: number;
+  victims: number[];
+  /** A second kill while the hubs recover, ms after they are back. */
+  again: { afterMs: number; victims: number[] } | undefined;
+}
+
+function planOf(seed: number, { organizations, hubs }: { organizations: number; hubs: number }): Plan {
+  const random = mulberry32(seed);
+  const all = Array.from({ length: hubs }, (_, n) => n);
+  const victims = (): number[] => (random() < 0.2 ? all : [Math.floor(random() * hubs)]);
   return {
-    contacts: pick(await rows("contacts"), "externalId", "displayName"),
-    inbound: pick(
-      messages.filter(({ direction }) => direction === "inbound"),
-      "externalId",
-      "from",
-      "body",
-      "status",
-    ),
-    outbound: pick(
-      messages.filter(({ direction }) => direction === "outbound"),
-      "to",
-      "body",
-      "status",
-    ),
-    tasks: pick(await rows("tasks"), "title", "status"),
-    cursors: state.position?.cursors,
-    effects: [...effects.values()]
-      .map(({ to, body }) => ({ to, body }))
-      .sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)),
-    ruleRuns: Object.fromEntries(
-      [...new Set(runs.map(({ status }) => status))]
-        .sort()
-        .map((status) => [status, runs.filter((run) => run.status === status).length]),
-    ),
+    begins: Array.from({ length: organizations }, () => random() * 500),
+    afterSteps: Math.floor(random() * (organizations * stepCount + 1)),
+    afterMs: random() * 60,
+    victims: victims(),
+    again: random() < 0.35 ? { afterMs: random() * 1_500, victims: victims() } : undefined,
   };
+}
+
+interface Round {
+  set: HubSet;
+  vendor: Vendor;
+  steps: Steps;
+  result: FlowRunsResult;
+  round: { seed: number; organizations: string[] };
+}
+
+async function oneRound({ set, vendor, steps, result, round: { seed, organizations } }: Round): Promise<void> {
+  const { running } = set;
+  const plan = planOf(seed, { organizations: organizations.length, hubs: running.length });
+  const accepted = new Map(organizations.map((org) => [org, { webhooks: 0, messages: 0 }]));
+  await Promise.all(organizations.map((org, n) => setUp(running[n % running.length]!.url, org)));
+  const reached = steps.reach(plan.afterSteps);
+  const asking = Promise.all(
+    organizations.map(async (org, n) => {
+      await sleep(plan.begins[n]!);
+      const random = mulberry32(seed * 31 + n);
+      await ask({
+        ...{ org, running, random },
+        onAccepted(kind) {
+          accepted.get(org)![kind] += 1;
+          steps.more();
+        },
+      });
+    }),
+  );
+  const strike = async (victims: readonly number[]): Promise<void> => {
+    for (const org of organizations) {
+      const { pages, effects } = vendor.of(org);
+      result.phases.push({ ...accepted.get(org)!, pages: pages.size, sends: effects.size });
+    }
+    result.kills += victims.length;
+    await kill(set, victims);
+    await Promise.all(victims.map((victim) => begin(set, victim, running[victim]!.dataDir)));
+  };
+  const killing = async (): Promise<void> => {
+    await reached;
+    await sleep(plan.afterMs);
+    await strike(plan.victims);
+    if (!plan.again) return;
+    await sleep(plan.again.afterMs);
+    await strike(plan.again.victims);
+  };
+  await Promise.all([asking, killing()]);
+}
+
+async function undisturbed(set: HubSet, vendor: Vendor, org: string): Promise<Outcome> {
+  const [{ url }] = set.running as [CrashHub];
+  await setUp(url, org);
+  await ask({ org, running: set.running, random: mulberry32(1), onAccepted() {} });
+  const effects = vendor.of(org).effects;
+  for (const until = Date.now() + 60_000; ; await sleep(200)) {
+    const found = await readOutcome(url, org, effects);
+    try {
+      assertWhole(found);
+      return found;
+    } catch (error) {
+      if (Date.now() > until) throw error;
+    }
+  }
+}
+
+// ---- judging
+
+interface Judging {
+  set: HubSet;
+  vendor: Vendor;
+  expected: Outcome;
+  result: FlowRunsResult;
+  all: readonly { organization: string; seed: number }[];
+  options: Pick<FlowRunsOptions, "beforeJudging" | "patienceMs">;
+}
+
+/** Longest that work may be pending after the hubs are back, ms. */
+const settleMs = 120_000;
+
+async function judge({ set, vendor, expected, result, all, options }: Judging): Promise<void> {
+  const { patienceMs = 20_000, beforeJudging } = options;
+  const [{ url }] = set.running as [CrashHub];
+  const differences = async (): Promise<Difference[]> => {
+    const found: Difference[] = [];
+    for (const { organization, seed } of all) {
+      const fields = compare(expected, await readOutcome(url, organization, vendor.of(organization).effects));
+      if (Object.keys(fields).length > 0) found.push({ organization, seed, fields });
+    }
+    return found;
+  };
+  const last = Date.now() + settleMs;
+  while ((await pendingDeliveries(url)) > 0 && Date.now() < last) await sleep(100);
+  let found = await differences();
+  // Nothing is pending between an event's commit and its deliveries either, and a hub that died may hold an execution a while.
+  for (const until = Date.now() + patienceMs; found.length > 0 && Date.now() < until; found = await differences())
+    await sleep(200);
+  if (beforeJudging && found.length === 0) {
+    await beforeJudging({ url, organizations: all.map(({ organization }) => organization), vendor });
+    await sleep(1_000);
+    found = await differences();
+  }
+  if (set.died !== undefined) throw new Error(set.died);
+  result.differences.push(...found);
+}
+
+function compare(expected: Outcome, found: Outcome): Difference["fields"] {
+  const names = Object.keys(expected) as (keyof Outcome)[];
+  const differ = names.filter((name) => JSON.stringify(expected[name]) !== JSON.stringify(found[name]));
+  return Object.fromEntries(differ.map((name) => [name, { expected: expected[name], found: found[name] }]));
+}
+
+// ---- where kills fell
+
+export interface Spread {
+  /** Runs by the quarter of their steps in which a kill met them, and those that it met before the first step and after the last. */
+  quarters: [number, number, number, number];
+  before: number;
+  after: number;
+  /** How many different phases kills met. */
+  phases: number;
+  /** By webhooks accepted, pages given, and sends that took effect. */
+  webhooks: Record<number, number>;
+  pages: Record<number, number>;
+  sends: Record<number, number>;
+}
+
+export function spreadOf(phases: readonly Phase[]): Spread {
+  const spread: Spread = {
+    ...{
+      quarters: [0, 0, 0, 0],
+      before: 0,
+      after: 0,
+      phases: new Set(phases.map((phase) => JSON.stringify(phase))).size,
+    },
+    ...{ webhooks: {}, pages: {}, sends: {} },
+  };
+  for (const phase of phases) {
+    const steps = stepsOf(phase);
+    if (steps === 0) spread.before += 1;
+    else if (steps >= stepCount) spread.after += 1;
+    else spread.quarters[Math.floor((4 * steps) / stepCount) as 0 | 1 | 2 | 3] += 1;
+    for (const name of ["webhooks", "pages", "sends"] as const)
+      spread[name][phase[name]] = (spread[name][phase[name]] ?? 0) + 1;
+  }
+  return spread;
+}
+
+/** Why these kills did not look into the whole of the work; `undefined` when they did, or are too few to tell. */
+export function spreadFault({ quarters, before, after, phases }: Spread): string | undefined {
+  const inside = quarters.reduce((sum, count) => sum + count, 0);
+  const all = inside + before + after;
+  if (all < 40) return undefined;
+  if (inside < all / 2) return `only ${inside} of ${all} kills met a run under way`;
+  if (Math.min(...quarters) < all / 20) return `a quarter of the work saw hardly a kill: ${quarters.join(" ")}`;
+  if (phases < all / 4) return `kills met only ${phases} different phases`;
+  return undefined;
 }

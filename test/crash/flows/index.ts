@@ -40,7 +40,7 @@ export default definePlugin({
     },
     async sendMessage(message, ctx) {
       const answer = await ctx.http.post<{ id: string }>(
-        "https://vendor.test/send",
+        `https://vendor.test/send?org=${ctx.organization}`,
         { to: message.to, body: message.body },
         { "idempotency-key": message.id },
       );
