@@ -423,6 +423,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
       if (secrets.connections.length > 0) await connections.tokens.all(installation);
       return (text) => connections.tokens.redact(installation, secrets.logRedactor.text(text));
     },
+    messagesOf: channels.requested,
     onRunEnded({ trigger, status, reason, ms }) {
       metrics.ruleRuns.inc({ trigger, status, reason: reason ?? "" });
       if (ms !== undefined) metrics.ruleRunDuration.observe(ms / 1000);

@@ -647,6 +647,47 @@ export function channelsContract(driver: BusDriver): void {
       );
     });
 
+    on(
+      "what became of a request is told by its id: not taken yet, sent, refused, refused and met later",
+      async (given) => {
+        const ask = (id: string, channel: string): Promise<string> =>
+          given.emit("acme.rules", "comms.MessageRequested", { channel, to: "+15550001", body: id }, { id });
+        const told = async (): Promise<unknown[]> =>
+          (await given.channels.requested(acme, ["good", "none", "odd"])).map(
+            ({ requestId, status, errorCode, messageId }) => [requestId, status, errorCode, messageId !== null],
+          );
+        await ask("good", "sms");
+        await ask("odd", "pigeon");
+        await given.emit("acme.rules", "comms.Other", {}, { id: "none" });
+        assert.deepEqual(await told(), [
+          ["good", "requested", null, false],
+          ["odd", "requested", null, false],
+        ]);
+        await given.start();
+        await until(async () => JSON.stringify(await told()).includes("channel_unavailable"), "the refusal");
+        await until(async () => JSON.stringify(await told()).includes('"sent"'), "the message");
+        assert.deepEqual(await told(), [
+          ["good", "sent", null, true],
+          ["odd", "failed", "channel_unavailable", false],
+        ]);
+        given.install({ id: "acme.pigeon", types: ["pigeon"] });
+        const [dead] = await given.bus.store.db
+          .selectFrom("deliveries")
+          .select(["id"])
+          .where("state", "=", "dead")
+          .execute();
+        await given.bus.store.db
+          .updateTable("deliveries")
+          .set({ state: "pending", due: new Date(), attempts: 0 })
+          .where("id", "=", dead!.id)
+          .execute();
+        await until(async () => !JSON.stringify(await told()).includes("failed"), "the message of the second try");
+        const [message] = await given.channels.requested(acme, ["odd"]);
+        assert.equal((await given.get(message!.messageId!)).channel, "pigeon");
+        assert.deepEqual(await given.channels.requested("b" as typeof acme, ["good", "odd"]), []);
+      },
+    );
+
     // ── reading ──
 
     on("the list gives messages in and out by filter, page by page", async (given) => {

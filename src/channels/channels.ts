@@ -27,6 +27,7 @@ import { type Attempt, listAttempts } from "./outbound-message.ts";
 import { createMessageQueue, type Queued } from "./queue-message.ts";
 import { shortText } from "./receipt.ts";
 import { createRequestedEvents } from "./requested-events.ts";
+import { type RequestedMessage, requestedMessages } from "./requested-messages.ts";
 import { contentOf } from "./send-body.ts";
 import type { CallBody, FaxBody, SendBody } from "./send-request.ts";
 import { createStatusEvents } from "./status-events.ts";
@@ -78,6 +79,8 @@ export interface Channels {
   list(organization: OrganizationId, filter: ListMessages): Promise<MessagePage>;
   /** A message in or out; outbound ones with all attempts, by the id of any. Error: `not_found`. */
   get(organization: OrganizationId, id: string): Promise<Record<string, unknown>>;
+  /** Messages that events asked for, by the ids of the `comms.MessageRequested` events; ids of anything else are left out. */
+  requested(organization: OrganizationId, requestIds: readonly string[]): Promise<RequestedMessage[]>;
   /** Errors: `not_found`, `conflict` when it is not queued any more. */
   cancel(organization: OrganizationId, id: string): Promise<Record<string, unknown>>;
   channels(organization: OrganizationId): Promise<ChannelSummary[]>;
@@ -188,6 +191,7 @@ export function createChannels(options: ChannelsOptions): Channels {
       }),
     list: (organization, filter) => listMessages(entities, organization, filter),
     get,
+    requested: (organization, requestIds) => requestedMessages(store.db, organization, requestIds),
     async cancel(organization, id) {
       const attempts = await listAttempts(store.db, organization, id);
       const attempt = attempts.find((candidate) => candidate.state === "queued") ?? attempts.at(-1);

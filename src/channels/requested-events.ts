@@ -4,7 +4,7 @@ import { asOrganizationId } from "../base/brands.ts";
 import { isObject } from "../base/json.ts";
 import { DeadLetter } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
-import type { EventRecord } from "../bus/event-record.ts";
+import { type EventRecord, hubEventIds } from "../bus/event-record.ts";
 import { BackplaneError, type FieldError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
 import type { HubEventHandler } from "../subscriptions/subscriptions.ts";
@@ -19,6 +19,13 @@ export interface RequestedEventsOptions {
   queue: Pick<MessageQueue, "send">;
 }
 
+/** Idempotency key of the message that an event asks for. */
+export const requestKey = (eventId: string): string => `event:${eventId}`;
+
+/** Id of the event that tells that a request could not be met. */
+export const failedRequestId = (eventId: string): string =>
+  `${hubEventIds}message-request:${createHash("sha256").update(eventId).digest("hex")}`;
+
 export function createRequestedEvents({ store, eventLog, queue }: RequestedEventsOptions): HubEventHandler {
   const tell = (event: EventRecord, depth: number, error: BackplaneError): Promise<unknown> => {
     const { channel, to, contactId, plugin } = isObject(event.data) ? event.data : {};
@@ -26,7 +33,7 @@ export function createRequestedEvents({ store, eventLog, queue }: RequestedEvent
     return store.transaction((tx) =>
       eventLog.publish(tx, {
         organization: event.organization,
-        id: `message-request:${createHash("sha256").update(event.id).digest("hex")}`,
+        id: failedRequestId(event.id),
         type: "comms.MessageStatus",
         source: eventSource,
         ...(event.subject === undefined ? {} : { subject: event.subject }),
@@ -65,7 +72,7 @@ export function createRequestedEvents({ store, eventLog, queue }: RequestedEvent
         contactId,
         fallback,
         content: contentOf(parsed.data),
-        idempotencyKey: `event:${event.id}`,
+        idempotencyKey: requestKey(event.id),
         actor: `event:${event.id}`,
         traceparent: event.traceparent,
         depth,

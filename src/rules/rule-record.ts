@@ -53,6 +53,21 @@ export interface RuleVersionRecord {
   createdAt: string;
 }
 
+/** What became of a message that a step asked for. */
+export interface StepMessage {
+  /** Id of the `comms.MessageRequested` event. */
+  requestId: string;
+  /** Of `GET /api/messages/:id`; null before the hub has taken the request, and when it refused it. */
+  messageId: string | null;
+  /** `requested`, then as of messages. */
+  status: string;
+  channel: string | null;
+  plugin: string | null;
+  to: string | null;
+  errorCode: string | null;
+  error: string | null;
+}
+
 export interface StepRecord {
   step: string;
   operator: string;
@@ -60,6 +75,8 @@ export interface StepRecord {
   attempts: number;
   params: unknown;
   result: unknown;
+  /** Of an action whose result names its request as `requestId`. */
+  message: StepMessage | null;
   error: JsonObject | null;
   executionId: string | null;
   startedAt: string;
@@ -85,6 +102,8 @@ export interface RunRecord {
   actor: string;
   stepsTotal: number;
   stepsDone: number;
+  /** Messages of its steps that did not go out or did not arrive, as far as is known by now. */
+  failedMessages: number;
   error: JsonObject | null;
   createdAt: string;
   startedAt: string | null;
@@ -123,6 +142,7 @@ export function toRun(row: Omit<RunRow, "event" | "trace" | "variables">): RunRe
     actor: row.actor,
     stepsTotal: row.steps_total,
     stepsDone: row.steps_done,
+    failedMessages: 0,
     error,
     createdAt: row.created_at.toISOString(),
     startedAt: iso(row.started_at),
@@ -138,6 +158,7 @@ export function toStep(row: StepRow): StepRecord {
     attempts: row.attempts,
     params: row.params,
     result: row.result,
+    message: null,
     error: row.error as JsonObject | null,
     executionId: row.execution_id,
     startedAt: row.started_at.toISOString(),

@@ -21,6 +21,7 @@ import type { RunStatus, TriggerKind } from "./rule-record.ts";
 import { createRuleRecords, featureName, type RuleRecords, rulesChannel } from "./rule-records.ts";
 import { createRuleRuns, type RuleRuns } from "./rule-runs.ts";
 import { createRuleSets } from "./rule-sets.ts";
+import { type MessagesOf, withMessages } from "./run-messages.ts";
 import { registerRunWorker } from "./run-worker.ts";
 import { createTriggers, type Triggers } from "./triggers.ts";
 
@@ -43,6 +44,7 @@ export interface RulesOptions {
   invoker: Pick<Invoker, "run">;
   jobs: Pick<Jobs, "every">;
   redactorOf: RedactorOf;
+  messagesOf: MessagesOf;
   onRunEnded?(run: EndedRun): void;
   /** How long a run waits for a plugin that is not active, ms. @default 3600000 */
   patienceMs?: number;
@@ -104,7 +106,7 @@ export async function createRules(options: RulesOptions): Promise<Rules> {
 
   return {
     ...records,
-    runs,
+    runs: withMessages(runs, { store, messagesOf: options.messagesOf }),
     replays,
     operators: async (organization) => (await catalogs.of(organization)).list,
     run: triggers.manual,

@@ -18,6 +18,7 @@ import { createSubscriptions } from "../subscriptions/subscriptions.ts";
 import type { RedactorOf } from "./redaction.ts";
 import type { RunDetail, RunRecord } from "./rule-record.ts";
 import { createRules, type Rules } from "./rules.ts";
+import type { MessagesOf } from "./run-messages.ts";
 
 export interface OperatorCall {
   /** Which node called. */
@@ -80,11 +81,18 @@ export interface TestEngineOptions {
   patienceMs?: number;
   /** @default of plugins without secrets */
   redactorOf?: RedactorOf;
+  /** @default of actions that ask for none */
+  messagesOf?: MessagesOf;
 }
 
 export async function openEngine(
   operators: Operators,
-  { driver = "pglite", patienceMs, redactorOf = async () => (text) => text }: TestEngineOptions = {},
+  {
+    driver = "pglite",
+    patienceMs,
+    redactorOf = async () => (text) => text,
+    messagesOf = async () => [],
+  }: TestEngineOptions = {},
 ): Promise<TestEngine> {
   const store: TestStore = driver === "postgres" ? await openTestStore({ driver: "postgres" }) : await openTestStore();
   const log = createEventLog({ store });
@@ -178,6 +186,7 @@ export async function openEngine(
       invoker,
       jobs,
       redactorOf,
+      messagesOf,
       tickMs: 50,
       ...(patienceMs === undefined ? {} : { patienceMs }),
     });

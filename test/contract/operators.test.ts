@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { asOrganizationId, asPluginId } from "../../src/base/brands.ts";
+import { runForTest } from "../../src/edges/cli/test-cli.ts";
 import { createEntities } from "../../src/entities/entities.ts";
 import { type Keys, startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
 
@@ -128,12 +129,47 @@ test("sendSms reaches the person by the number of a linked contact, once per act
   );
 });
 
+test("a run that asked for messages shows what became of each, with the reason and the message", async () => {
+  const rule = {
+    source: `id: tells
+name: Tells
+trigger: {webhook: now}
+actions:
+  - {id: text, operator: comms.sendSms, params: {to: "+15550001", body: Told}}
+  - {id: mail, operator: comms.sendEmail, params: {to: ada@ada.example, subject: S, body: B}}`,
+  };
+  assert.equal((await api("POST", "/api/rules", rule)).status, 201);
+  const { id } = (await api("POST", "/api/rules/tells/run", {})).body;
+  const run = await until(async () => {
+    const { body } = await api("GET", `/api/rules/runs/${id}`);
+    const states = body.steps.map(({ message }: { message: { status: string } | null }) => message?.status);
+    return states.includes("sent") && states.includes("failed") ? body : undefined;
+  });
+  assert.deepEqual([run.status, run.failedMessages], ["succeeded", 1]);
+  const [text, mail] = run.steps;
+  assert.equal((await api("GET", `/api/messages/${text.message.messageId}`)).body.body, "Told");
+  assert.deepEqual([mail.message.errorCode, mail.message.messageId], ["channel_unavailable", null]);
+  assert.match(mail.message.error, /no active channel of type 'email'/);
+  const listed = (await api("GET", "/api/rules/tells/runs")).body.runs;
+  assert.deepEqual(
+    listed.map(({ failedMessages }: { failedMessages: number }) => failedMessages),
+    [1],
+  );
+  const env = { BACKPLANE_URL: hub.url, BACKPLANE_TOKEN: acme.adminKey };
+  const shown = await runForTest(["rules", "runs", id], { env });
+  assert.match(shown.out, /actions\[1\]|mail/);
+  assert.match(shown.out, /failed\s+There is no active channel of type 'email'/);
+  assert.match(shown.out, new RegExp(`messages show ${text.message.messageId}`));
+  assert.match((await runForTest(["rules", "runs"], { env })).out, /succeeded\s+2\/2\s+1 message failed/);
+});
+
 test("an email that no channel carries is told as a failed message", async () => {
   const context = { run: { id: "run1", idempotencyKey: "run1:1" } };
-  await run("action", "comms.sendEmail", { to: "ada-phone", subject: "S", body: "B" }, context);
-  const [event] = await until(async () => {
+  const asked = await run("action", "comms.sendEmail", { to: "ada-phone", subject: "S", body: "B" }, context);
+  const { requestId } = asked as { requestId: string };
+  const event = await until(async () => {
     const { body } = await api("GET", "/api/events?type=comms.MessageStatus");
-    return body.events.length > 0 ? body.events : undefined;
+    return body.events.find(({ data }: { data: { requestId?: string } }) => data.requestId === requestId);
   });
   assert.deepEqual(
     [event.source, event.data.status, event.data.errorCode, event.data.to],

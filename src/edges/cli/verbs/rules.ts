@@ -32,12 +32,22 @@ interface Run {
   createdAt: string;
   stepsDone: number;
   stepsTotal: number;
+  failedMessages: number;
+}
+
+interface Step {
+  step: string;
+  operator: string;
+  status: string;
+  attempts: number;
+  error: { message: string } | null;
+  message: { messageId: string | null; status: string; error: string | null } | null;
 }
 
 interface RunDetail extends Run {
   trace: unknown;
   error: { code: string; message: string } | null;
-  steps: { step: string; operator: string; status: string; attempts: number; error: { message: string } | null }[];
+  steps: Step[];
 }
 
 interface Counts {
@@ -342,7 +352,7 @@ function runs(rules: Command, { print, hub }: Cli): void {
             run.trigger,
             run.status,
             `${run.stepsDone}/${run.stepsTotal}`,
-            run.explanation ?? "",
+            run.explanation ?? (run.failedMessages > 0 ? `${counted(run.failedMessages, "message")} failed` : ""),
           ]),
           ["ID", "AT", "RULE", "TRIGGER", "STATUS", "STEPS", "WHY"],
         );
@@ -354,9 +364,18 @@ function printRun({ print }: Pick<Cli, "print">, run: RunDetail): void {
   print.line(printable(`${run.rule} ${run.status}${run.explanation ? `: ${run.explanation}` : ""}`));
   if (run.steps.length > 0)
     print.table(
-      run.steps.map((step) => [step.step, step.operator, step.status, `${step.attempts}×`, step.error?.message ?? ""]),
-      ["STEP", "OPERATOR", "STATUS", "TRIES", "WHY"],
+      run.steps.map((step) => [
+        step.step,
+        step.operator,
+        step.status,
+        `${step.attempts}×`,
+        step.message?.status ?? "",
+        step.error?.message ?? step.message?.error ?? "",
+      ]),
+      ["STEP", "OPERATOR", "STATUS", "TRIES", "MESSAGE", "WHY"],
     );
+  for (const { step, message } of run.steps)
+    if (message?.messageId) print.line(printable(`Step ${step}: backplane messages show ${message.messageId}`));
   print.line(printableLines(JSON.stringify(run.trace, null, 2) ?? ""));
 }
 
