@@ -14,6 +14,7 @@ import type { Entities } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
 import { storeChanges, takesIncoming } from "../incoming/incoming.ts";
 import { readChanges } from "../incoming/read-batch.ts";
+import { setAside, storeWithoutRefused } from "../incoming/refusals.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { incomingChanges } from "../invocation/contributions.ts";
 import { deliveryFailure } from "../invocation/delivery-failure.ts";
@@ -47,11 +48,11 @@ export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" |
   deliveries: Deliveries;
   invoker: Pick<Invoker, "run" | "stream">;
   installations: Installations;
-  entities: Pick<Entities, "writeBatch" | "prepareBatch">;
+  entities: Pick<Entities, "writeBatch" | "prepareBatch" | "refusals">;
   eventLog: EventLog;
   jobs: Jobs;
   publicUrl(): string;
-  log: { error(details: object, message: string): void };
+  log: Record<"error" | "warn", (details: object, message: string) => void>;
   /** How often it looks for what is due, ms. @default 5000 */
   tickMs?: number;
 }
@@ -359,18 +360,21 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       if (items.length === 0 && events.length === 0 && sync === undefined) return;
       const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
       const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
-      await store.groupCommit(async (tx) => {
-        await storeChanges({ tx, entities, eventLog, write }, pushed);
-        if (sync !== undefined)
-          await requestRun(tx, deliveries, {
-            organization,
-            plugin,
-            ...sync,
-            trigger: "event",
-            actor: `webhook:${delivery.itemId}`,
-            traceparent,
-          });
-      });
+      const { refused } = await storeWithoutRefused(items, (kept) =>
+        store.groupCommit(async (tx) => {
+          await storeChanges({ tx, entities, eventLog, write }, { ...pushed, items: kept });
+          if (sync !== undefined)
+            await requestRun(tx, deliveries, {
+              organization,
+              plugin,
+              ...sync,
+              trigger: "event",
+              actor: `webhook:${delivery.itemId}`,
+              traceparent,
+            });
+        }),
+      );
+      if (refused.length > 0) throw setAside(refused);
     } catch (error) {
       throw deliveryFailure(error);
     }

@@ -8,6 +8,7 @@ import { newId } from "../base/ids.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import type { BatchCounts } from "../entities/entities.ts";
 import { maxTypes } from "../incoming/read-batch.ts";
+import type { Refusal } from "../incoming/refusals.ts";
 import { syncConsumer } from "../policy/consumers.ts";
 import { json } from "../store/json.ts";
 import type { Database } from "../store/schema.ts";
@@ -18,11 +19,20 @@ export type RunStatus = "queued" | "running" | "waiting" | "succeeded" | "failed
 export type RunTrigger = "schedule" | "manual" | "event";
 
 export interface RunCounts extends BatchCounts {
-  /** Items that came, repeated ones too. */
+  /** Items that came, repeated and rejected ones too. */
   items: number;
+  /** Items that the data model refused. */
+  rejected: number;
 }
 
-export type RunProgress = Record<string, { items: number; total?: number }>;
+export type RunProgress = Record<string, { items: number; total?: number; rejected?: number }>;
+
+export interface Rejections {
+  /** The last of them, newest last. */
+  last: Refusal[];
+  /** Of one at least it is not known which rows it stands for. */
+  nameless: boolean;
+}
 
 export interface RunPosition {
   /** As this run has found it so far. */
@@ -48,6 +58,7 @@ export interface Run {
   batches: number;
   counts: RunCounts;
   progress: RunProgress;
+  rejections: Rejections;
   /** In a row. */
   failures: number;
   /** How often it was taken up since it last stored something. */
@@ -256,6 +267,8 @@ function columnsOf(run: Run) {
     updated: run.counts.updated,
     deleted: run.counts.deleted,
     unchanged: run.counts.unchanged,
+    rejected: run.counts.rejected,
+    rejections: json(run.rejections),
     progress: json(run.progress),
     failures: run.failures,
     stalls: run.stalls,
@@ -309,8 +322,10 @@ export function toRun(row: Selectable<Database["connector_runs"]>): Run {
       updated: Number(row.updated),
       deleted: Number(row.deleted),
       unchanged: Number(row.unchanged),
+      rejected: Number(row.rejected),
     },
     progress: row.progress as unknown as RunProgress,
+    rejections: row.rejections as unknown as Rejections,
     failures: row.failures,
     stalls: row.stalls,
     error: row.error as unknown as Run["error"],

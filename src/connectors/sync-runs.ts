@@ -20,6 +20,7 @@ import type { EventLog } from "../bus/event-log.ts";
 import type { Entities, EntityChange, EntityWrite } from "../entities/entities.ts";
 import { BackplaneError, toBackplaneError } from "../errors/error.ts";
 import { maxTypes, type StreamEnd, type SyncedItem } from "../incoming/read-batch.ts";
+import { refusalsOf, sentenceOf, storeWithoutRefused } from "../incoming/refusals.ts";
 import { writeItems } from "../incoming/write-items.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { Invoker } from "../invocation/invoker.ts";
@@ -39,9 +40,9 @@ export interface SyncRunsOptions {
   deliveries: Deliveries;
   invoker: Pick<Invoker, "stream">;
   installations: Installations;
-  entities: Pick<Entities, "writeBatch" | "prepareBatch">;
+  entities: Pick<Entities, "writeBatch" | "prepareBatch" | "refusals">;
   eventLog: EventLog;
-  log: { error(details: object, message: string): void };
+  log: Record<"error" | "warn", (details: object, message: string) => void>;
   /** Failures in a row after which a run fails. @default 6 */
   maxFailures?: number;
   backoff?: { baseMs: number; capMs: number };
@@ -63,6 +64,10 @@ const maxPairs = 1_000;
 const maxPosition = 1024 * 1024;
 /** Rows written this shortly before a full run began may have come by a push that the service's list does not show yet. */
 const sweepMarginMs = 60_000;
+/** Rejected items that are kept with a run. */
+const maxRejections = 50;
+/** A mapper is wrong, not its items, when so many of one kind were rejected and they are more than half of that kind. */
+const maxRejected = 20;
 
 class Paused extends Error {}
 
@@ -201,55 +206,103 @@ interface Batch {
   trace: Trace;
 }
 
-/** Entities, cursor, events and counters of one batch, in one transaction. */
+/** Entities, cursor, events and counters of one batch, in one transaction, without the items that the data model refuses. */
 async function commitBatch(
-  { store, entities }: SyncRunsOptions,
+  { store, entities, log }: SyncRunsOptions,
   run: Run,
   { items, ahead, ordered, trace }: Batch,
 ): Promise<{
-  next: Pick<Run, "position" | "counts" | "progress" | "batches" | "failures" | "stalls" | "error">;
+  next: Pick<Run, "position" | "counts" | "progress" | "rejections" | "batches" | "failures" | "stalls" | "error">;
   paused: boolean;
 }> {
   const { organization, plugin } = run;
   const { start, working: before } = run.position!;
   const working = advance(before, items);
-  const progress = progressOf(run, items);
-  assertKeepable(run, working, progress);
-  const fresh = newPairs(run, items);
-  const stored = await store.transaction(async (tx) => {
-    const write = {
-      organization,
-      plugin,
-      execution: run.execution,
-      traceparent: formatTraceparent(trace),
-      eventDepth: 0,
-      ahead,
-    };
-    const written = await writeItems({ tx, entities, write }, items);
-    if (run.full) await markSeen(tx, run, items);
-    await rememberPairs(tx, run, fresh.pairs);
-    const next = {
-      position: { start, working },
-      counts: {
-        items: run.counts.items + items.length,
-        created: run.counts.created + written.created,
-        updated: run.counts.updated + written.updated,
-        deleted: run.counts.deleted + written.deleted,
-        unchanged: run.counts.unchanged + written.unchanged,
-      },
-      progress,
-      batches: run.batches + 1,
-      failures: 0,
-      stalls: 0,
-      error: null,
-    };
-    return {
-      next,
-      ...(await commitRun(tx, { ...run, ...next }, run.full ? undefined : storable(start, working, ordered))),
-    };
+  const { stored, refused } = await storeWithoutRefused(items, async (kept, set) => {
+    const progress = progressOf(run, items, set);
+    const rejections = rejectionsOf(run, set);
+    if (set.size > 0) assertBearable(run, { items, set, progress, rejections });
+    assertKeepable(run, working, progress);
+    const fresh = newPairs(run, kept);
+    const done = await store.transaction(async (tx) => {
+      const write = {
+        organization,
+        plugin,
+        execution: run.execution,
+        traceparent: formatTraceparent(trace),
+        eventDepth: 0,
+        ahead,
+      };
+      const written = await writeItems({ tx, entities, write }, kept);
+      if (run.full) await markSeen(tx, run, items);
+      await rememberPairs(tx, run, fresh.pairs);
+      const next = {
+        position: { start, working },
+        counts: {
+          items: run.counts.items + items.length,
+          created: run.counts.created + written.created,
+          updated: run.counts.updated + written.updated,
+          deleted: run.counts.deleted + written.deleted,
+          unchanged: run.counts.unchanged + written.unchanged,
+          rejected: run.counts.rejected + set.size,
+        },
+        progress,
+        rejections,
+        batches: run.batches + 1,
+        failures: 0,
+        stalls: 0,
+        error: null,
+      };
+      return {
+        next,
+        ...(await commitRun(tx, { ...run, ...next }, run.full ? undefined : storable(start, working, ordered))),
+      };
+    });
+    fresh.stored();
+    return done;
   });
-  fresh.stored();
+  if (refused.length > 0)
+    log.warn(
+      { organization, plugin, run: run.id, rejected: refused.length, items: refused.slice(0, 5) },
+      "a sync set items aside that the data model refuses",
+    );
   return stored;
+}
+
+type Refused = ReadonlyMap<SyncedItem, string>;
+
+function rejectionsOf({ rejections }: Run, refused: Refused): Run["rejections"] {
+  if (refused.size === 0) return rejections;
+  const nameless = [...refused.keys()].some(
+    ({ changes }) => changes.length === 0 || changes.some(({ externalId }) => externalId === undefined),
+  );
+  return {
+    last: [...rejections.last, ...refusalsOf(refused)].slice(-maxRejections),
+    nameless: rejections.nameless || nameless,
+  };
+}
+
+interface Rejecting {
+  items: readonly SyncedItem[];
+  set: Refused;
+  progress: Run["progress"];
+  rejections: Run["rejections"];
+}
+
+/** Error: `result_invalid` when so many items are refused that not they but what maps them is wrong; the run then shows them. */
+function assertBearable(run: Run, { items, set, progress, rejections }: Rejecting): void {
+  const wrong = Object.entries(progress).find(
+    ([, { items: came, rejected = 0 }]) => rejected > maxRejected && rejected * 2 > came,
+  );
+  if (!wrong) return;
+  const [type, { items: came, rejected = 0 }] = wrong;
+  const of = refusalsOf(set).filter((refusal) => refusal.type === type);
+  const counts = { ...run.counts, items: run.counts.items + items.length, rejected: run.counts.rejected + set.size };
+  Object.assign(run, { progress, rejections, counts });
+  throw new BackplaneError("result_invalid", {
+    plugin: run.plugin,
+    reason: `the data model refuses ${rejected} of ${came} items of the type ${type}, more than half: ${sentenceOf(of)}`,
+  });
 }
 
 /** Types and cursors are the connector's words: what the hub writes with every batch must not grow with its items. */
@@ -262,9 +315,10 @@ function assertKeepable({ plugin }: Run, working: Position, progress: Run["progr
     throw invalid(`its cursors have more than ${maxPosition} characters together`);
 }
 
-function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progress"] {
-  const counts = new Map<string, { items: number; total?: number }>();
-  for (const { type, total } of items) {
+function progressOf({ progress }: Run, items: readonly SyncedItem[], refused: Refused): Run["progress"] {
+  const counts = new Map<string, Run["progress"][string]>();
+  for (const item of items) {
+    const { type, total } = item;
     let count = counts.get(type);
     if (!count) {
       count = { items: 0, ...(Object.hasOwn(progress, type) ? progress[type] : {}) };
@@ -272,6 +326,7 @@ function progressOf({ progress }: Run, items: readonly SyncedItem[]): Run["progr
     }
     count.items += 1;
     if (total !== undefined) count.total = total;
+    if (refused.has(item)) count.rejected = (count.rejected ?? 0) + 1;
   }
   return { ...progress, ...Object.fromEntries(counts) };
 }
@@ -396,8 +451,8 @@ async function complete(
   { end, trace }: { end: StreamEnd; trace: Trace },
 ): Promise<void> {
   const { store } = options;
-  // A full run of some types cannot tell which rows are theirs, so it deletes nothing.
-  if (run.full && run.types === undefined) await sweep(options, run, trace);
+  // A full run of some types cannot tell which rows are theirs, nor one whose rejected items are of unknown rows: it deletes nothing.
+  if (run.full && run.types === undefined && !run.rejections.nameless) await sweep(options, run, trace);
   await store.transaction(async (tx) => {
     await holdRun(tx, run);
     const working = completed(run.position!.working, end, run.types);

@@ -17,6 +17,7 @@ import {
   type EntityChange,
   type EntityWrite,
   prepareAhead,
+  refusalsOf,
   WriteHistory,
 } from "./write-batch.ts";
 
@@ -84,6 +85,8 @@ export interface Entities {
    * At most 1,000 changes. Errors: `invalid_input` naming `changes.<n>.…`, `call_depth_exceeded`.
    */
   writeBatch(tx: Tx, write: EntityWrite, changes: readonly EntityChange[]): Promise<BatchCounts>;
+  /** What `writeBatch` would refuse of each change, looked at by itself: sentences by its index. Those that only stored rows refuse are missing. */
+  refusals(write: Pick<EntityWrite, "plugin">, changes: readonly EntityChange[]): ReadonlyMap<number, string>;
   /** For `write.ahead` of a later `writeBatch` of the same changes: what of its work needs no transaction. */
   prepareBatch(
     write: Pick<EntityWrite, "organization" | "plugin">,
@@ -216,6 +219,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     link: (write, type, ids) => linking(linkRows, write, type, ids),
     unlink: (write, type, ids) => linking(unlinkRows, write, type, ids),
     prepareBatch: (write, changes) => prepareAhead(history, write, changes),
+    refusals: refusalsOf,
     async writeBatch(tx, write, changes) {
       const counts: BatchCounts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const { kind } of new Set(await apply(tx, write, changes))) counts[kind] += 1;

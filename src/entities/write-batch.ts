@@ -195,6 +195,21 @@ function prepare(write: Pick<EntityWrite, "plugin">, changes: readonly EntityCha
   return batch;
 }
 
+/** By the change's index, a sentence with the first of what is wrong with it. */
+export function refusalsOf(
+  write: Pick<EntityWrite, "plugin">,
+  changes: readonly EntityChange[],
+): ReadonlyMap<number, string> {
+  const refused = new Map<number, string>();
+  for (const [index, change] of changes.entries()) {
+    const faults: FieldError[] = [];
+    prepareOne(write, change, index, faults);
+    const said = faults.slice(0, 3).map(({ path, message }) => `${path.replace(/^changes\.\d+\.?/, "")} ${message}`);
+    if (said.length > 0) refused.set(index, said.join("; ").trim());
+  }
+  return refused;
+}
+
 function prepareOne(
   write: Pick<EntityWrite, "plugin">,
   change: EntityChange,
@@ -499,12 +514,13 @@ async function resolve({ tx, write, batch }: Storing, found: Map<Pending, Stored
 }
 
 async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pending, StoredEntity>): Promise<void> {
+  const faults: FieldError[] = [];
   const patches: { n: number; event_id: string; step: number; changed: string[] }[] = [];
   for (const [pending, row] of found) {
     const patch = pending.deleted ? (row.deleted_at === null ? {} : undefined) : patchOf(pending, row);
     const said = pending.deleted ? undefined : sourceTagsOf(pending);
     const sourceTags = said === undefined || sameJson(said, row.source_tags) ? undefined : said;
-    if (patch) assertFits(pending, row, patch);
+    if (patch && !fits(row, patch)) faults.push({ path: `changes.${pending.index}.data`, message: tooLarge });
     pending.outcome = patch ? changedOutcome({ write, batch, pending, row, patch }) : { kind: "unchanged", row };
     if (!patch && !sourceTags) continue;
     const changed = [...Object.keys(patch ?? {}), ...(row.deleted_at === null ? [] : ["deletedAt"])];
@@ -518,6 +534,7 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
     };
     patches.push({ n: pending.index, event_id: newId(), type: row.type, id: row.id, ...fields } as never);
   }
+  if (faults.length > 0) throw new BackplaneError("invalid_input", {}, { errors: faults.slice(0, 50) });
   if (patches.length === 0) return;
   const at = batch.now.toISOString();
   const pendings = [...found.keys()];
@@ -553,13 +570,12 @@ const maxRowCharacters = 2 * dataCaps.characters;
 const tooLarge = `the row would have more than ${maxRowCharacters} characters; null empties a field`;
 const sizeOf = (data: object): number => JSON.stringify(data).length;
 
-/** Merged fields add up over many writes, however small each is. Error: `invalid_input`. */
-function assertFits({ index }: Pending, { data }: StoredEntity, patch: Record<string, unknown>): void {
+/** Merged fields add up over many writes, however small each is. */
+function fits({ data }: StoredEntity, patch: Record<string, unknown>): boolean {
   const replaced = Object.fromEntries(
     Object.keys(patch).flatMap((key) => (Object.hasOwn(data, key) ? [[key, data[key]]] : [])),
   );
-  if (sizeOf(patch) <= sizeOf(replaced) || sizeOf({ ...data, ...patch }) <= maxRowCharacters) return;
-  throw new BackplaneError("invalid_input", {}, { errors: [{ path: `changes.${index}.data`, message: tooLarge }] });
+  return sizeOf(patch) <= sizeOf(replaced) || sizeOf({ ...data, ...patch }) <= maxRowCharacters;
 }
 
 const updateColumns = {

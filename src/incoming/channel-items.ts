@@ -15,12 +15,13 @@ import type { Store } from "../store/store.ts";
 import { formatTraceparent, parseTraceparent } from "../telemetry/trace.ts";
 import { storeChanges } from "./incoming.ts";
 import { type ReadChanges, readChanges, type WhoSends } from "./read-batch.ts";
+import { setAside, storeWithoutRefused } from "./refusals.ts";
 
 export interface ChannelItemsOptions {
   store: Store;
   installations: Installations;
   invoker: Pick<Invoker, "run">;
-  entities: Pick<Entities, "writeBatch">;
+  entities: Pick<Entities, "writeBatch" | "refusals">;
   eventLog: EventLog;
 }
 
@@ -50,7 +51,10 @@ export function createChannelItems({
       if (changes.items.length === 0 && changes.events.length === 0) return;
       const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
       const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
-      await store.groupCommit((tx) => storeChanges({ tx, entities, eventLog, write }, changes));
+      const { refused } = await storeWithoutRefused(changes.items, (items) =>
+        store.groupCommit((tx) => storeChanges({ tx, entities, eventLog, write }, { ...changes, items })),
+      );
+      if (refused.length > 0) throw setAside(refused);
     } catch (error) {
       throw deliveryFailure(error);
     }

@@ -4,7 +4,7 @@ import type { Manifest } from "../../plugin-api/src/manifest.ts";
 import { pluginEventId } from "../abilities/events.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import type { BatchCounts } from "../entities/entities.ts";
-import type { ReadChanges } from "./read-batch.ts";
+import type { ReadChanges, SyncedItem } from "./read-batch.ts";
 import { type ItemWriter, writeItems } from "./write-items.ts";
 
 /** Whether accepted webhook items of the plugin go to its connector. Of one that is a channel too, where it says `realtime`. */
@@ -18,7 +18,7 @@ export function takesIncoming({ contributes }: Pick<Manifest, "contributes">): b
 /** In the caller's transaction. Errors: as of `writeItems`, and `invalid_input`, `payload_too_large`, `call_depth_exceeded` for events. */
 export async function storeChanges(
   { eventLog, ...writer }: ItemWriter & { eventLog: EventLog },
-  { items, events }: ReadChanges,
+  { items, events }: { items: readonly SyncedItem[] } & Pick<ReadChanges, "events">,
 ): Promise<BatchCounts> {
   const { tx, write } = writer;
   const counts = await writeItems(writer, items);

@@ -32,18 +32,22 @@ test("whatever is not as it should be is refused with its reason", () => {
   const wrong = [
     null,
     "text",
+    item({ type: "no good" }),
+    item({ type: undefined }),
+    item({ cursor: "x".repeat(70_000) }),
+  ];
+  for (const one of wrong)
+    assert.throws(() => readBatch(batch(one), who), code("result_invalid"), JSON.stringify(one)?.slice(0, 100));
+  const alone = [
     item({ id: "" }),
     item({ id: "x".repeat(513) }),
     item({ id: "a\u0000b" }),
     item({ id: {} }),
-    item({ type: "no good" }),
-    item({ type: undefined }),
     item({ updatedAt: "2026-01-01" }),
     item({ updatedAt: "2026-13-01T00:00:00Z" }),
     item({ updatedAt: 5 }),
     item({ total: -1 }),
     item({ total: 1.5 }),
-    item({ cursor: "x".repeat(70_000) }),
     item({ entities: undefined }),
     item({ entities: {} }),
     item({ entities: [null] }),
@@ -52,8 +56,12 @@ test("whatever is not as it should be is refused with its reason", () => {
     item({ entities: [{ type: "contacts", externalId: 5 }] }),
     item({ entities: [{ type: "contacts" }, { type: "contacts" }] }),
   ];
-  for (const one of wrong)
-    assert.throws(() => readBatch(batch(one), who), code("result_invalid"), JSON.stringify(one)?.slice(0, 100));
+  for (const one of alone) {
+    const [read, neighbour] = readBatch(batch({ ...one, cursor: "c" }, item()), who);
+    assert.ok(read?.refused, JSON.stringify(one)?.slice(0, 100));
+    assert.deepEqual([read.changes, read.cursor], [[], "c"], "nothing of it is stored, and the cursor counts");
+    assert.equal(neighbour?.refused, undefined);
+  }
   for (const text of ["", "{", "[]", '{"items":5}', "null"])
     assert.throws(() => readBatch(Buffer.from(text), who), code("result_invalid"), text);
   assert.throws(() => readBatch(batch(...Array.from({ length: 1001 }, () => item())), who), code("result_invalid"));

@@ -22,6 +22,8 @@ export interface SyncedItem {
   changes: EntityChange[];
   /** Only of pushed items. */
   data?: unknown;
+  /** Why nothing of it can be stored; `id` is empty when it has none that can be kept. */
+  refused?: string;
 }
 
 /** How a call of `syncBatches` ended. */
@@ -159,33 +161,45 @@ function readItems(items: unknown, who: WhoSends): SyncedItem[] {
 
 function readItem(value: unknown, who: WhoSends): SyncedItem {
   if (!isObject(value)) throw invalid(who, "an item is not an object");
-  const { id, type, updatedAt, cursor, total, deleted = false, entities, data } = value;
+  const { id, type, cursor, deleted = false } = value;
   const given = typeof id === "number" ? String(id) : id;
-  if (!isName(given)) throw invalid(who, `an item's \`id\` must be text of 1 to ${maxName} characters`);
-  const fault = (reason: string): BackplaneError => invalid(who, `item '${given.slice(0, 100)}': ${reason}`);
-  if (typeof type !== "string" || !typeShape.test(type)) throw fault("`type` must be a name such as `contact`");
-  const item: SyncedItem = { id: given, type, deleted: deleted === true, changes: [] };
+  const named = isName(given) ? given : "";
+  if (typeof type !== "string" || !typeShape.test(type))
+    throw invalid(who, `item '${named.slice(0, 100)}': \`type\` must be a name such as \`contact\``);
+  const item: SyncedItem = { id: named, type, deleted: deleted === true, changes: [] };
+  // Where to go on is told even by an item that is refused.
+  if (cursor !== undefined && cursor !== null) item.cursor = readCursor(cursor, `item '${named.slice(0, 100)}'`, who);
+  try {
+    readDetails(value, item, who);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    item.refused = error.message;
+  }
+  return item;
+}
+
+/** One item is wrong, and its neighbours need not be. */
+class Refused extends Error {}
+
+const fault = (reason: string): Refused => new Refused(reason);
+
+function readDetails(value: Record<string, unknown>, item: SyncedItem, who: WhoSends): void {
+  const { updatedAt, total, entities, data } = value;
+  if (item.id === "") throw fault(`an item's \`id\` must be text of 1 to ${maxName} characters`);
   if (updatedAt !== undefined && updatedAt !== null) {
     if (typeof updatedAt !== "string" || !timeShape.test(updatedAt) || Number.isNaN(Date.parse(updatedAt)))
       throw fault("`updatedAt` must be an RFC 3339 time such as `2026-01-31T12:00:00Z`");
     item.updatedAt = updatedAt;
   }
-  if (cursor !== undefined && cursor !== null) item.cursor = readCursor(cursor, `item '${given.slice(0, 100)}'`, who);
   if (total !== undefined && total !== null) {
     if (!Number.isSafeInteger(total) || (total as number) < 0) throw fault("`total` must be a whole number");
     item.total = total as number;
   }
   if (data !== undefined) item.data = data;
-  item.changes = readEntities(entities, item, fault, who);
-  return item;
+  item.changes = readEntities(entities, item, who);
 }
 
-function readEntities(
-  value: unknown,
-  item: SyncedItem,
-  fault: (reason: string) => BackplaneError,
-  { plugin }: WhoSends,
-): EntityChange[] {
+function readEntities(value: unknown, item: SyncedItem, { plugin }: WhoSends): EntityChange[] {
   if (!Array.isArray(value)) throw fault("mapToUnifiedModel must give a list of entities");
   const unnamed = new Set<string>();
   return value.map((entity): EntityChange => {

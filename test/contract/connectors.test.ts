@@ -113,7 +113,7 @@ test("a sync by HTTP runs in the sandbox and stores; two organisations with equa
   const [first, second] = await Promise.all([synced(acme), synced(globex)]);
   for (const run of [first, second]) {
     assert.equal(run.status, "succeeded", JSON.stringify(run));
-    assert.deepEqual(run.counts, { items: 3, created: 3, updated: 0, deleted: 0, unchanged: 0 });
+    assert.deepEqual(run.counts, { items: 3, created: 3, updated: 0, deleted: 0, unchanged: 0, rejected: 0 });
     assert.deepEqual(run.estimate, { total: 3, share: 1, secondsLeft: null });
   }
   assert.deepEqual(await names("acme"), ["acme 0", "acme 1", "acme 2"]);

@@ -9,6 +9,7 @@ import { connectors } from "./0004-connectors.ts";
 import { connections } from "./0005-connections.ts";
 import { channels } from "./0006-channels.ts";
 import { rules } from "./0007-rules.ts";
+import { refusedItems } from "./0009-refused-items.ts";
 import type { Migration } from "./migration.ts";
 
 export type { Migration };
@@ -21,4 +22,5 @@ export const migrations: readonly Migration[] = [
   connections,
   channels,
   rules,
+  refusedItems,
 ];

@@ -40,6 +40,8 @@ export interface ConnectorTables {
     updated: Generated<number>;
     deleted: Generated<number>;
     unchanged: Generated<number>;
+    rejected: Generated<number>;
+    rejections: JsonbDefault<JsonObject>;
     progress: JsonbDefault<JsonObject>;
     failures: Generated<number>;
     stalls: Generated<number>;

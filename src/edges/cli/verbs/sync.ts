@@ -11,7 +11,8 @@ interface SyncRun {
   status: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
   full: boolean;
   trigger: string;
-  counts: Record<"items" | "created" | "updated" | "deleted" | "unchanged", number>;
+  counts: Record<"items" | "created" | "updated" | "deleted" | "unchanged" | "rejected", number>;
+  rejections: { id: string | null; type: string; reason: string }[];
   estimate: { total: number; share: number; secondsLeft: number | null } | null;
   error: { code: string; message: string } | null;
   resumeAt: string | null;
@@ -104,6 +105,7 @@ export function syncVerb(program: Command, cli: Cli): void {
         ["plugin", state.plugin],
         ["now", doing(state)],
         ["last", lastOf(state)],
+        ...rejectedOf(state).map((line) => ["rejected", line]),
         ["schedule", planOf(state.sync)],
         ["full", planOf(state.fullSync)],
         ["position", JSON.stringify(state.position)],
@@ -197,7 +199,9 @@ function progressOf(run: SyncRun): string {
 }
 
 function countsOf({ counts }: SyncRun): string {
-  const named = (["created", "updated", "deleted", "unchanged"] as const).filter((name) => counts[name] > 0);
+  const named = (["created", "updated", "deleted", "unchanged", "rejected"] as const).filter(
+    (name) => counts[name] > 0,
+  );
   return [`${counts.items} items`, ...named.map((name) => `${counts[name]} ${name}`)].join(", ");
 }
 
@@ -206,7 +210,18 @@ const doing = ({ paused, run }: State): string => (paused ? "paused" : run === n
 const lastOf = ({ lastRun }: State): string =>
   lastRun === null
     ? "never"
-    : `${lastRun.status} ${lastRun.endedAt ?? ""}${lastRun.error ? `: ${lastRun.error.message}` : ""}`;
+    : `${lastRun.status} ${lastRun.endedAt ?? ""}${lastRun.counts.rejected > 0 ? `, ${lastRun.counts.rejected} rejected` : ""}${lastRun.error ? `: ${lastRun.error.message}` : ""}`;
+
+const shownRejections = 5;
+
+/** Of the run that is under way, or else of the last one. */
+function rejectedOf({ run, lastRun }: State): string[] {
+  const { counts, rejections } = run ?? lastRun ?? { counts: { rejected: 0 }, rejections: [] };
+  const shown = rejections.slice(-shownRejections).map(({ id, type, reason }) => `${type} ${id ?? "?"}: ${reason}`);
+  return counts.rejected > shown.length && shown.length > 0
+    ? [...shown, `${counts.rejected} in all; the API names the last 50`]
+    : shown;
+}
 
 const planOf = ({ schedule, nextAt, fault }: Planned): string =>
   schedule === null
