@@ -33,7 +33,6 @@ export class ActiveCall implements Expiring {
   abilitiesUnderWay = 0;
   messages = 0;
   logBytes = 0;
-  /** CPU of earlier attempts and ability of the runner to tell. */
   readonly #options: ActiveCallOptions;
   #controller: AbortController | undefined;
 
@@ -44,6 +43,25 @@ export class ActiveCall implements Expiring {
     this.onChunk = options.onChunk;
     this.expiresAt = options.request.deadline;
     options.request.signal?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** CPU the call may use, ms. */
+  get budgetMs(): number {
+    return this.request.cpuMs ?? this.hosted.instance.limits.cpuMs;
+  }
+
+  /** It may be made once more when its isolate is lost. */
+  get repeatable(): boolean {
+    return this.request.idempotent && this.retries === 0 && this.stopping === undefined && this.onChunk === undefined;
+  }
+
+  /** Back among the calls that wait: its isolate is lost. */
+  startOver(): void {
+    this.retries += 1;
+    this.placement = undefined;
+    this.abilitiesUnderWay = 0;
+    this.messages = 0;
+    this.logBytes = 0;
   }
 
   /** Made when first asked for: most calls have no ability call that looks at it. */

@@ -45,6 +45,12 @@ export function readGuestError(body: Uint8Array): GuestError {
   return error;
 }
 
+/** For reports: the guest's own description, at most 500 characters. */
+export function guestReason(description: string): string {
+  const { name, message } = readGuestError(Buffer.from(description));
+  return `${name}: ${message}`.slice(0, 500);
+}
+
 /** The outcome of a call that the guest itself ended with an error. */
 export function errorOfGuest(
   fault: number,
@@ -102,6 +108,10 @@ export function runnerLost(instance: PluginInstance): BackplaneError {
 
 export function unavailable(instance: PluginInstance, reason: string): BackplaneError {
   return new BackplaneError("runtime_unavailable", { plugin: instance.plugin, reason });
+}
+
+export function messageTooLarge({ limits, plugin }: PluginInstance): BackplaneError {
+  return new BackplaneError("limit_exceeded", { plugin, what: `${limits.messageBytes} bytes for one message` });
 }
 
 /** What of a hub error the guest may see, as JSON. Causes and stacks never do. */
