@@ -43,6 +43,7 @@ import { createEntities } from "./entities/entities.ts";
 import { BackplaneError } from "./errors/error.ts";
 import type { Hub } from "./hub.ts";
 import { createChannelItems } from "./incoming/channel-items.ts";
+import { createStoreTogether } from "./incoming/store-together.ts";
 import {
   createInstallations,
   type Installation,
@@ -388,7 +389,10 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
       })().catch((error: unknown) => log.error({ err: error, plugin }, "a connector could not be woken"));
     }),
   );
-  const takeChannelItem = createChannelItems({ store, installations, invoker, entities, eventLog });
+  const takeChannelItem = createChannelItems({
+    ...{ installations, invoker },
+    storeTogether: createStoreTogether({ store, entities, eventLog }),
+  });
   const webhooks = createWebhooks({
     ...{ store, installations, invoker, deliveries },
     publicUrl: () => publicUrl,
@@ -647,7 +651,13 @@ async function letConnectionsGo(server: Server): Promise<void> {
 async function makeDemo({ access, lifecycle, log }: Hub): Promise<void> {
   const { organizations } = await access.listOrganizations({ limit: 1 });
   if (organizations.length > 0) return;
-  await access.createOrganization({ id: "demo", name: "Demo", actor: "system" });
+  try {
+    await access.createOrganization({ id: "demo", name: "Demo", actor: "system" });
+  } catch (error) {
+    // Another hub on the same empty database was first.
+    if (error instanceof BackplaneError && error.code === "conflict") return;
+    throw error;
+  }
   const context = { organization: asOrganizationId("demo"), actor: "system" };
   for (const { id, config } of demoPlugins) {
     try {

@@ -69,7 +69,7 @@ export interface EventLog {
   accept(event: EventInput): Promise<PublishResult>;
   /**
    * For one statement that writes rows and publishes what became of them, without a way to the hub and back: the body of a
-   * `with` that inserts what `made` selects as (id, type, subject, data), in its order. The caller vouches for form and fresh ids, and calls
+   * `with` that inserts what `made` selects as (id, type, subject, data, traceparent), in its order; null is the traceparent in common. The caller vouches for form and fresh ids, and calls
    * `announce` afterwards. Error: `call_depth_exceeded`.
    */
   insertion(common: EventsInCommon, made: RawBuilder<unknown>): RawBuilder<unknown>;
@@ -170,7 +170,7 @@ export function createEventLog({ store, limits, onPublished }: EventLogOptions):
       if (depth > eventLimits.maxDepth)
         throw new BackplaneError("call_depth_exceeded", { limit: eventLimits.maxDepth });
       return sql`insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
-        select ${organization}, made.id, ${source}, made.type, made.subject, ${time.toISOString()}::timestamptz, made.data, ${traceparent ?? null}, ${depth}
+        select ${organization}, made.id, ${source}, made.type, made.subject, ${time.toISOString()}::timestamptz, made.data, coalesce(made.traceparent, ${traceparent ?? null}), ${depth}
         from (${made}) as made`;
     },
     async announce(tx, ids) {

@@ -15,6 +15,7 @@ import { BackplaneError } from "../errors/error.ts";
 import { storeChanges, takesIncoming } from "../incoming/incoming.ts";
 import { readChanges } from "../incoming/read-batch.ts";
 import { setAside, storeWithoutRefused } from "../incoming/refusals.ts";
+import { createStoreTogether } from "../incoming/store-together.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import { incomingChanges } from "../invocation/contributions.ts";
 import { deliveryFailure } from "../invocation/delivery-failure.ts";
@@ -48,7 +49,7 @@ export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" |
   deliveries: Deliveries;
   invoker: Pick<Invoker, "run" | "stream">;
   installations: Installations;
-  entities: Pick<Entities, "writeBatch" | "prepareBatch" | "refusals">;
+  entities: Pick<Entities, "writeBatch" | "writeEach" | "prepareBatch" | "refusals">;
   eventLog: EventLog;
   jobs: Jobs;
   publicUrl(): string;
@@ -342,6 +343,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
 
   // ---- pushes
 
+  const storeTogether = createStoreTogether({ store, entities, eventLog });
   const receive = async (delivery: Delivery): Promise<void> => {
     const organization = asOrganizationId(delivery.organization);
     const plugin = asPluginId(pluginOfConsumer(delivery.consumer));
@@ -360,19 +362,21 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       if (items.length === 0 && events.length === 0 && sync === undefined) return;
       const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
       const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
+      const size = JSON.stringify(record.result).length;
       const { refused } = await storeWithoutRefused(items, (kept) =>
-        store.groupCommit(async (tx) => {
-          await storeChanges({ tx, entities, eventLog, write }, { ...pushed, items: kept });
-          if (sync !== undefined)
-            await requestRun(tx, deliveries, {
-              organization,
-              plugin,
-              ...sync,
-              trigger: "event",
-              actor: `webhook:${delivery.itemId}`,
-              traceparent,
-            });
-        }),
+        sync === undefined
+          ? storeTogether({ write, items: kept, events, size })
+          : store.groupCommit(async (tx) => {
+              await storeChanges({ tx, entities, eventLog, write }, { ...pushed, items: kept });
+              await requestRun(tx, deliveries, {
+                organization,
+                plugin,
+                ...sync,
+                trigger: "event",
+                actor: `webhook:${delivery.itemId}`,
+                traceparent,
+              });
+            }),
       );
       if (refused.length > 0) throw setAside(refused);
     } catch (error) {

@@ -16,6 +16,7 @@ import {
   type BatchCounts,
   type EntityChange,
   type EntityWrite,
+  type Outcome,
   prepareAhead,
   refusalsOf,
   WriteHistory,
@@ -23,7 +24,7 @@ import {
 
 export type { EntityRow } from "./entity-record.ts";
 export type { QueryOptions } from "./page-statement.ts";
-export type { BatchCounts, EntityChange, EntityWrite } from "./write-batch.ts";
+export type { BatchCounts, Cause, EntityChange, EntityWrite } from "./write-batch.ts";
 
 export interface EntityItem {
   id?: string;
@@ -85,6 +86,8 @@ export interface Entities {
    * At most 1,000 changes. Errors: `invalid_input` naming `changes.<n>.…`, `call_depth_exceeded`.
    */
   writeBatch(tx: Tx, write: EntityWrite, changes: readonly EntityChange[]): Promise<BatchCounts>;
+  /** The same, with one outcome per change, in their order. */
+  writeEach(tx: Tx, write: EntityWrite, changes: readonly EntityChange[]): Promise<Outcome[]>;
   /** What `writeBatch` would refuse of each change, looked at by itself: sentences by its index. Those that only stored rows refuse are missing. */
   refusals(write: Pick<EntityWrite, "plugin">, changes: readonly EntityChange[]): ReadonlyMap<number, string>;
   /** For `write.ahead` of a later `writeBatch` of the same changes: what of its work needs no transaction. */
@@ -220,6 +223,7 @@ export function createEntities({ store, eventLog }: { store: Store; eventLog: Ev
     unlink: (write, type, ids) => linking(unlinkRows, write, type, ids),
     prepareBatch: (write, changes) => prepareAhead(history, write, changes),
     refusals: refusalsOf,
+    writeEach: apply,
     async writeBatch(tx, write, changes) {
       const counts: BatchCounts = { created: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const { kind } of new Set(await apply(tx, write, changes))) counts[kind] += 1;

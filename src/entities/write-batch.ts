@@ -43,6 +43,13 @@ export interface EntityChange {
   data: Readonly<Record<string, unknown>>;
   /** The row is to be deleted: it stays, marked, and comes back when it is written again. */
   deleted?: boolean | undefined;
+  /** Who writes this one, where changes of several executions share a write. @default as the write says; of a row named twice, as the first says */
+  cause?: Cause | undefined;
+}
+
+export interface Cause {
+  execution: string;
+  traceparent: string;
 }
 
 /** Distinct rows, not changes: a row named twice counts once. */
@@ -152,6 +159,7 @@ interface Pending {
   data: Record<string, unknown>;
   references: Reference[];
   deleted: boolean;
+  cause: Cause | undefined;
   outcome?: Outcome;
 }
 
@@ -222,7 +230,7 @@ function prepareOne(
     faults.push({ path, message: "must be an object" });
     return undefined;
   }
-  const { type, id, source, externalId, deleted = false } = change;
+  const { type, id, source, externalId, deleted = false, cause } = change;
   if (typeof type !== "string" || !isEntityName(type))
     faults.push({
       path: `${path}.type`,
@@ -255,6 +263,7 @@ function prepareOne(
     data,
     references,
     deleted,
+    cause,
   };
 }
 
@@ -356,9 +365,13 @@ function insertionOf(pendings: readonly Pending[]): Insertion {
     external_id: pending.externalId ?? null,
     data: pending.data,
     source_tags: sourceTagsOf(pending) ?? null,
+    ...causeOf(pending),
   }));
   return { pendings, eventIds, text: jsonText(rows) };
 }
+
+/** Where it is not the write's, as fields of a row. */
+const causeOf = ({ cause }: Pending) => cause && { execution_id: cause.execution, traceparent: cause.traceparent };
 
 /** Inserts those whose names are free, with their events, and gives them back. */
 async function insert(
@@ -369,7 +382,7 @@ async function insert(
   if (pendings.length === 0) return done;
   const at = batch.now.toISOString();
   const made = sql`
-    select rows.event_id as id, ${eventTypes(pendings, "Created")}::jsonb ->> written.type as type, written.id as subject,
+    select rows.event_id as id, ${eventTypes(pendings, "Created")}::jsonb ->> written.type as type, written.id as subject, rows.traceparent,
       jsonb_build_object('entity', written.type, 'id', written.id, 'record', written.data || jsonb_build_object('id', written.id,
         'source', written.source, 'externalId', written.external_id, 'version', 1, 'createdAt', ${at}::text, 'updatedAt', ${at}::text)) as data
     from written join rows using (type, id) order by rows.n`;
@@ -377,7 +390,8 @@ async function insert(
     with rows as materialized (select * from ${jsonRowsOf(text, insertColumns)}),
     written as (
       insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
-      select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, ${write.execution}, ${at}::timestamptz, ${at}::timestamptz
+      select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, coalesce(execution_id, ${write.execution}),
+        ${at}::timestamptz, ${at}::timestamptz
       from rows on conflict do nothing returning type, id, source, external_id, data
     ),
     published as (${eventLog.insertion(inCommon(write, batch), made)})
@@ -401,7 +415,7 @@ async function insert(
         data,
         version: 1,
         plugin_id: write.plugin,
-        execution_id: write.execution,
+        execution_id: pending.cause?.execution ?? write.execution,
         created_at: batch.now,
         updated_at: batch.now,
         deleted_at: null,
@@ -422,6 +436,8 @@ const insertColumns = {
   external_id: "text",
   data: "jsonb",
   source_tags: "jsonb",
+  execution_id: "text",
+  traceparent: "text",
 };
 
 /** JSON text of the events' types by entity type. */
@@ -531,6 +547,7 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
       deleted: pending.deleted,
       source_tags: sourceTags,
       changed,
+      ...causeOf(pending),
     };
     patches.push({ n: pending.index, event_id: newId(), type: row.type, id: row.id, ...fields } as never);
   }
@@ -539,7 +556,7 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
   const at = batch.now.toISOString();
   const pendings = [...found.keys()];
   const made = sql`
-    select rows.event_id as id, written.id as subject,
+    select rows.event_id as id, written.id as subject, rows.traceparent,
       case when rows.deleted then ${eventTypes(pendings, "Deleted")}::jsonb else ${eventTypes(pendings, "Updated")}::jsonb end ->> type as type,
       jsonb_build_object('entity', type, 'id', id, 'record', written.data || jsonb_build_object('id', id,
         'source', written.source, 'externalId', written.external_id, 'version', written.version, 'updatedAt', ${at}::text,
@@ -552,7 +569,7 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
     with rows as materialized (select * from ${jsonRows(patches as never[], updateColumns)}),
     written as (
       insert into entities as e (organization_id, type, id, data, version, plugin_id, execution_id, updated_at, deleted_at, source_tags)
-      select ${write.organization}, type, id, patch, step, ${write.plugin}, ${write.execution}, ${at}::timestamptz,
+      select ${write.organization}, type, id, patch, step, ${write.plugin}, coalesce(execution_id, ${write.execution}), ${at}::timestamptz,
         case when deleted then ${at}::timestamptz end, source_tags from rows
       on conflict (organization_id, type, id) do update set data = e.data || excluded.data, version = e.version + excluded.version,
         plugin_id = case excluded.version when 1 then excluded.plugin_id else e.plugin_id end,
@@ -588,6 +605,8 @@ const updateColumns = {
   deleted: "boolean",
   source_tags: "jsonb",
   changed: "jsonb",
+  execution_id: "text",
+  traceparent: "text",
 };
 
 interface Changing {
@@ -606,7 +625,7 @@ function changedOutcome({ write, batch, pending, row, patch }: Changing): Outcom
       data: { ...row.data, ...patch },
       version: row.version + 1,
       plugin_id: write.plugin,
-      execution_id: write.execution,
+      execution_id: pending.cause?.execution ?? write.execution,
       updated_at: batch.now,
       deleted_at: pending.deleted ? batch.now : null,
     },

@@ -5,33 +5,26 @@
 import { asOrganizationId, asPluginId } from "../base/brands.ts";
 import { isObject } from "../base/json.ts";
 import type { Delivery } from "../bus/delivery.ts";
-import type { EventLog } from "../bus/event-log.ts";
-import type { Entities } from "../entities/entities.ts";
 import type { Installations } from "../installations/installations.ts";
 import { deliveryFailure } from "../invocation/delivery-failure.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import { pluginOfConsumer } from "../policy/consumers.ts";
-import type { Store } from "../store/store.ts";
 import { formatTraceparent, parseTraceparent } from "../telemetry/trace.ts";
-import { storeChanges } from "./incoming.ts";
 import { type ReadChanges, readChanges, type WhoSends } from "./read-batch.ts";
 import { setAside, storeWithoutRefused } from "./refusals.ts";
+import type { Pushed } from "./store-together.ts";
 
 export interface ChannelItemsOptions {
-  store: Store;
   installations: Installations;
   invoker: Pick<Invoker, "run">;
-  entities: Pick<Entities, "writeBatch" | "refusals">;
-  eventLog: EventLog;
+  storeTogether(pushed: Pushed): Promise<void>;
 }
 
 /** The handler of such deliveries. */
 export function createChannelItems({
-  store,
   installations,
   invoker,
-  entities,
-  eventLog,
+  storeTogether,
 }: ChannelItemsOptions): (delivery: Delivery) => Promise<void> {
   return async (delivery) => {
     const organization = asOrganizationId(delivery.organization);
@@ -51,8 +44,9 @@ export function createChannelItems({
       if (changes.items.length === 0 && changes.events.length === 0) return;
       const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
       const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
+      const size = JSON.stringify(record.result).length;
       const { refused } = await storeWithoutRefused(changes.items, (items) =>
-        store.groupCommit((tx) => storeChanges({ tx, entities, eventLog, write }, { ...changes, items })),
+        storeTogether({ write, items, events: changes.events, size }),
       );
       if (refused.length > 0) throw setAside(refused);
     } catch (error) {

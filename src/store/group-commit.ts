@@ -41,6 +41,8 @@ export function createBatchCommit<Item, Result>({
   async function commitGroups(): Promise<void> {
     underWay += 1;
     try {
+      // One turn of the event loop gathers what is ready together.
+      await new Promise((resolve) => setImmediate(resolve));
       while (waiting.length > 0) await commitGroup(nextGroup());
     } finally {
       underWay -= 1;

@@ -58,6 +58,8 @@ export interface Webhooks {
   deleteReceivedBefore(before: Date): Promise<number>;
 }
 
+/** Items of one plugin handled at once: they wait for the database more than for the plugin, and share statements. */
+const concurrency = 32;
 const maxItems = 1000;
 const maxAnswerBytes = 1024 * 1024;
 /** Headers that belong to the connection, or would let a plugin act as the hub's own origin. */
@@ -119,13 +121,17 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     writeAnswered(tx, deliveries, answered),
   );
 
-  deliveries.handle("webhook", async (delivery) => {
-    const installation = await installations.find(
-      asOrganizationId(delivery.organization),
-      asPluginId(pluginOfConsumer(delivery.consumer)),
-    );
-    await options.deliver(delivery, installation);
-  });
+  deliveries.handle(
+    "webhook",
+    async (delivery) => {
+      const installation = await installations.find(
+        asOrganizationId(delivery.organization),
+        asPluginId(pluginOfConsumer(delivery.consumer)),
+      );
+      await options.deliver(delivery, installation);
+    },
+    { concurrency },
+  );
 
   const open = async ({ organization, plugin }: InboundRequest): Promise<Installation> => {
     const installation = await installations.find(organization, plugin);
