@@ -9,7 +9,7 @@ import { prepareDatabaseFolder } from "./database-folder.ts";
 import { type DriverClient, ListenerTable, type PgClient, resyncPayload, type StoreDriver } from "./driver.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { pgTypes } from "./pg-types.ts";
-import { PgliteSocket } from "./pglite-socket.ts";
+import { PgliteSocket, type PgliteSocketOptions } from "./pglite-socket.ts";
 import { runOutsideTransactionScope } from "./transaction-scope.ts";
 
 export interface PgliteDriverOptions {
@@ -20,6 +20,8 @@ export interface PgliteDriverOptions {
   /** In memory: start from this image. */
   image?: Uint8Array | undefined;
   wasm?: WebAssembly.Module | undefined;
+  /** @default a new thread each time */
+  startWorker?: PgliteSocketOptions["startWorker"];
   /** Longest time a statement may take. */
   statementTimeoutMs: number;
   /** Longest time a transaction may hold the connection without a statement. @default 60000 */
@@ -232,13 +234,14 @@ class EmbeddedDriver implements PgliteDriver {
   }
 
   async #start(): Promise<Session> {
-    const { image, wasm, statementTimeoutMs } = this.#options;
+    const { image, wasm, startWorker, statementTimeoutMs } = this.#options;
     const socket = new PgliteSocket({
       data: {
         ...(this.#folder !== undefined && { folder: this.#folder, syncToDisk: this.#options.syncToDisk ?? true }),
         ...(image && { image }),
         ...(wasm && { wasm }),
       },
+      startWorker,
       deadlineMs: () => (this.#deadline ? statementTimeoutMs : Number.POSITIVE_INFINITY),
     });
     const client: PgClient = new pg.Client({

@@ -13,8 +13,21 @@ import { endsReady } from "./wire.ts";
 // first, unoptimised version of what was compiled again: some megabytes for an engine.
 setFlagsFromString("--no-wasm-code-gc");
 
+/** A worker thread, or what a test puts in its place. */
+export interface EngineWorker {
+  on(event: "message", listener: (answer: PgliteAnswer) => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "exit", listener: () => void): unknown;
+  postMessage(request: PgliteRequest, transfer: ArrayBuffer[]): void;
+  terminate(): Promise<unknown>;
+  ref(): void;
+  unref(): void;
+}
+
 export interface PgliteSocketOptions {
   data: PgliteWorkerData;
+  /** @default a new thread */
+  startWorker?: ((data: PgliteWorkerData) => EngineWorker) | undefined;
   /** Longest time one request may take before the worker is ended. */
   deadlineMs(): number;
 }
@@ -34,7 +47,7 @@ interface Pending {
 export class PgliteSocket extends EventEmitter {
   writable = true;
   #options: PgliteSocketOptions;
-  #worker: Worker | undefined;
+  #worker: EngineWorker | undefined;
   #pending: Pending[] = [];
   #corked = 0;
   #held: Uint8Array[] = [];
@@ -54,10 +67,8 @@ export class PgliteSocket extends EventEmitter {
   }
 
   connect(): this {
-    const file = new URL(`./pglite-worker${import.meta.url.slice(-3)}`, import.meta.url);
-    this.#worker = runOutsideTransactionScope(
-      () => new Worker(file, { workerData: this.#options.data, execArgv: [], name: "pglite" }),
-    );
+    const { data, startWorker = startThread } = this.#options;
+    this.#worker = runOutsideTransactionScope(() => startWorker(data));
     this.#worker.on("message", (answer: PgliteAnswer) => this.#onAnswer(answer));
     this.#worker.on("error", (error) => this.destroy(error instanceof Error ? error : new Error(String(error))));
     this.#worker.on("exit", () => this.destroy(new Error("Connection terminated: the database worker ended")));
@@ -185,4 +196,9 @@ export class PgliteSocket extends EventEmitter {
     if (!Number.isFinite(ms)) return;
     this.#timer = setTimeout(() => this.destroy(new Error(`Connection terminated: no answer within ${ms} ms`)), ms);
   }
+}
+
+function startThread(workerData: PgliteWorkerData): EngineWorker {
+  const file = new URL(`./pglite-worker${import.meta.url.slice(-3)}`, import.meta.url);
+  return new Worker(file, { workerData, execArgv: [], name: "pglite" });
 }

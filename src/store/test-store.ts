@@ -14,6 +14,7 @@ import { migrations } from "./migrations/index.ts";
 import { openStore } from "./open-store.ts";
 import { openPgliteDriver } from "./pglite-driver.ts";
 import type { Store } from "./store.ts";
+import { lendWorker } from "./test-workers.ts";
 
 export type TestStore = Store & AsyncDisposable;
 
@@ -41,7 +42,7 @@ export async function openTestStore(options: TestStoreOptions = {}): Promise<Tes
 
 async function openPglite({ statementTimeoutMs = 30_000, onFault = printFault }: TestStoreOptions): Promise<TestStore> {
   const [image, wasm] = await Promise.all([testImage(), compiledEngine()]);
-  const driver = await openPgliteDriver({ image, wasm, statementTimeoutMs, onFault });
+  const driver = await openPgliteDriver({ image, wasm, startWorker: lendWorker, statementTimeoutMs, onFault });
   return disposable(createStore(driver), async () => {});
 }
 
