@@ -405,6 +405,12 @@ export const manifestSchema = {
           description: "Wall time of one call, milliseconds.",
         },
         concurrency: { type: "integer", minimum: 1, maximum: 1024, description: "Calls that run at once." },
+        messagesPerMinute: {
+          type: "integer",
+          minimum: 1,
+          maximum: 6000,
+          description: "Messages that it asks for by `comms.MessageRequested` in a minute.",
+        },
         cpuCores: { type: "number", minimum: 0.1, maximum: 8, description: "Remote plugins: cores of the service." },
       },
       ...extensible,

@@ -26,6 +26,7 @@ import { type ListMessages, listMessages, type MessagePage } from "./list-messag
 import { type Attempt, listAttempts } from "./outbound-message.ts";
 import { createMessageQueue, type Queued } from "./queue-message.ts";
 import { shortText } from "./receipt.ts";
+import { createRequestQuota } from "./request-quota.ts";
 import { createRequestedEvents } from "./requested-events.ts";
 import { type RequestedMessage, requestedMessages } from "./requested-messages.ts";
 import { contentOf } from "./send-body.ts";
@@ -126,7 +127,10 @@ export function createChannels(options: ChannelsOptions): Channels {
     { consumerPrefix: messageConsumer(""), concurrency },
   );
   const statusEvents = createStatusEvents({ store, outcomes });
-  const requestedEvents = createRequestedEvents({ store, eventLog, queue });
+  const requestedEvents = createRequestedEvents({
+    ...{ store, eventLog, queue },
+    quota: createRequestQuota({ rate, installations }),
+  });
   subscriptions.onHub(
     "channels",
     (delivery) => (delivery.event.type === "comms.MessageStatus" ? statusEvents(delivery) : requestedEvents(delivery)),

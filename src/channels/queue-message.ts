@@ -50,6 +50,8 @@ export interface SendRequest {
   traceparent?: string | undefined;
   /** Place in a chain of causes. */
   depth?: number | undefined;
+  /** Asked when the message is new and could be queued; refuses it by its error. */
+  admit?: (() => Promise<void>) | undefined;
 }
 
 export interface Queued {
@@ -131,6 +133,7 @@ export function createMessageQueue({ store, deliveries, entities, directory }: M
         );
       const chosen = await directory.choose({ organization, channel, plugin });
       const reached = await reach(organization, { channel: chosen, to, contact: contactId });
+      await request.admit?.();
       const id = newId();
       const planned = plan(
         {

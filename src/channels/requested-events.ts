@@ -10,6 +10,7 @@ import type { Store } from "../store/store.ts";
 import type { HubEventHandler } from "../subscriptions/subscriptions.ts";
 import { eventSource } from "./message-entities.ts";
 import type { MessageQueue } from "./queue-message.ts";
+import type { RequestQuota } from "./request-quota.ts";
 import { contentOf } from "./send-body.ts";
 import { requestedSchema } from "./send-request.ts";
 
@@ -17,6 +18,7 @@ export interface RequestedEventsOptions {
   store: Store;
   eventLog: EventLog;
   queue: Pick<MessageQueue, "send">;
+  quota: RequestQuota;
 }
 
 /** Idempotency key of the message that an event asks for. */
@@ -26,7 +28,7 @@ export const requestKey = (eventId: string): string => `event:${eventId}`;
 export const failedRequestId = (eventId: string): string =>
   `${hubEventIds}message-request:${createHash("sha256").update(eventId).digest("hex")}`;
 
-export function createRequestedEvents({ store, eventLog, queue }: RequestedEventsOptions): HubEventHandler {
+export function createRequestedEvents({ store, eventLog, queue, quota }: RequestedEventsOptions): HubEventHandler {
   const tell = (event: EventRecord, depth: number, error: BackplaneError): Promise<unknown> => {
     const { channel, to, contactId, plugin } = isObject(event.data) ? event.data : {};
     const text = (value: unknown): string | null => (typeof value === "string" ? value.slice(0, 400) : null);
@@ -64,8 +66,9 @@ export function createRequestedEvents({ store, eventLog, queue }: RequestedEvent
       if (!parsed.success)
         throw new BackplaneError("invalid_input", {}, { errors: parsed.error.issues.slice(0, 10).map(toFieldError) });
       const { channel, plugin, to, contactId, fallback } = parsed.data;
+      const organization = asOrganizationId(event.organization);
       await queue.send({
-        organization: asOrganizationId(event.organization),
+        organization,
         channel,
         plugin,
         to,
@@ -76,6 +79,7 @@ export function createRequestedEvents({ store, eventLog, queue }: RequestedEvent
         actor: `event:${event.id}`,
         traceparent: event.traceparent,
         depth,
+        admit: () => quota(organization, event),
       });
     } catch (error) {
       if (!(error instanceof BackplaneError) || error.row.status >= 500) throw error;

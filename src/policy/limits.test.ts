@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { RuntimeLimits } from "../runtimes/runtime.ts";
-import { cutLimits, defaultCeiling, defaultLimits, type Limits } from "./limits.ts";
+import { cutLimits, cutMessagesPerMinute, defaultCeiling, defaultLimits, type Limits } from "./limits.ts";
 
 /** Fails to compile when the two shapes drift apart. */
 type Same<A, B> = [A, B] extends [B, A] ? true : never;
@@ -29,6 +29,15 @@ describe("cutLimits", () => {
   });
 
   test("a low ceiling cuts defaults as well", () => assert.equal(cutLimits(undefined, { memoryMb: 16 }).memoryMb, 16));
+
+  test("messages a minute: a default, what is asked for, and never more than the ceiling", () => {
+    assert.deepEqual(
+      [undefined, {}, { messagesPerMinute: 5 }, { messagesPerMinute: 6_000 }, { messagesPerMinute: Number.NaN }].map(
+        cutMessagesPerMinute,
+      ),
+      [60, 60, 5, 600, 60],
+    );
+  });
 
   test("is never above the ceiling, and always whole and positive", () => {
     const number = fc.option(fc.oneof(fc.double(), fc.integer()), { nil: undefined });

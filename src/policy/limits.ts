@@ -40,6 +40,19 @@ export const defaultCeiling: Readonly<Limits> = Object.freeze({
   logBytes: 1024 * 1024,
 });
 
+/**
+ * Messages that a plugin may ask for by event in a minute, over all hubs: what it gets that asks for nothing, what none gets more
+ * of, and how many minutes' worth it may ask for at once. Channels cost money, and whoever may publish `comms.*` may use them.
+ */
+export const messageQuota = Object.freeze({ perMinute: 60, ceiling: 600, burstMinutes: 5 });
+
+/** `resources` come from a validated manifest; numbers that are none are ignored all the same. */
+export function cutMessagesPerMinute(resources: ManifestResources | undefined): number {
+  const wanted = resources?.messagesPerMinute;
+  if (typeof wanted !== "number" || !Number.isFinite(wanted)) return messageQuota.perMinute;
+  return Math.min(messageQuota.ceiling, Math.max(1, Math.floor(wanted)));
+}
+
 const floor = { memoryMb: 8, cpuMs: 10, timeoutMs: 50, concurrency: 1 } as const;
 
 /** `resources` come from a validated manifest; numbers that are none are ignored all the same. */

@@ -110,6 +110,51 @@ describe("events and webhooks", { timeout: 60_000 }, () => {
     assert.equal(published.status, 400, "a pattern that no permission covers");
   });
 
+  it("a flood of requests for messages ends at the plugin's own rate, in every spelling; others keep theirs", async () => {
+    const where = "events-messages";
+    await hub.organization(where);
+    const may = { permissions: ["event:publish:comms.*"] };
+    await installPuppet(hub, where, puppet({ id: "evil.spam", ...may, resources: { messagesPerMinute: 10 } }));
+    await installPuppet(hub, where, puppet({ id: "good.one", ...may }));
+    const ask = (plugin: string, times: number): Promise<unknown> => {
+      const request = { channel: "puppet", plugin: "good.one", to: `${plugin} to`, body: "pay me" };
+      return act(hub, where, plugin, "many", { path: "emitEvent", args: ["comms.MessageRequested", request], times });
+    };
+    await ask("evil.spam", 120);
+    // Its own id as a part of other names, and a source of its own making in the data, change nothing.
+    const forged = {
+      channel: "puppet",
+      plugin: "good.one",
+      to: "evil.spam to",
+      body: "b",
+      source: "/plugins/good.one",
+    };
+    for (const id of ["plugin:good.one#x", "requests:good.one"])
+      await use(hub, where, "evil.spam", "emitEvent", "comms.MessageRequested", forged, { id });
+    await ask("good.one", 5);
+    const queued = async (to: string): Promise<number> =>
+      (
+        await hub.hub.store.db
+          .selectFrom("outbound_messages")
+          .select("id")
+          .where("organization_id", "=", where)
+          .where("address", "=", to)
+          .execute()
+      ).length;
+    const refused = async (): Promise<number> =>
+      (await hub.request("GET", "/api/dead-letters?limit=200&code=rate_limited", { org: where })).body.deadLetters
+        .length;
+    await until(async () => (await queued("evil.spam to")) + (await refused()) === 122, 30_000);
+    await until(async () => (await queued("good.one to")) === 5, 30_000);
+    const taken = await queued("evil.spam to");
+    assert.ok(taken >= 50 && taken <= 60, `${taken} of 122: five minutes' worth, and what came free meanwhile`);
+    const told = (await hub.request("GET", "/api/events?type=comms.MessageStatus&limit=200", { org: where })).body;
+    assert.ok(
+      told.events.some(({ data }: { data: { errorCode: string } }) => data.errorCode === "rate_limited"),
+      "told as a failed message",
+    );
+  });
+
   it("a loop of two plugins ends by its depth", async () => {
     await installPuppet(
       hub,
