@@ -54,7 +54,10 @@ export async function flowRuns(options: FlowRunsOptions): Promise<FlowRunsResult
   const env = { ...options.env, BACKPLANE_EGRESS_OVERRIDE: JSON.stringify({ "vendor.test": vendor.origin }) };
   const set: HubSet = { running: [], env, died: undefined };
   try {
-    await Promise.all(Array.from({ length: hubs }, (_, n) => begin(set, n, join(folder, `hub-${n}`))));
+    await beginAll(
+      set,
+      Array.from({ length: hubs }, (_, n) => ({ n, dataDir: join(folder, `hub-${n}`) })),
+    );
     const expected = await undisturbed(set, vendor, `undisturbed-${seed}`);
     const all: { organization: string; seed: number }[] = [];
     for (let n = 0; all.length < runs; n++) {
@@ -72,7 +75,7 @@ export async function flowRuns(options: FlowRunsOptions): Promise<FlowRunsResult
     return result;
   } finally {
     set.died = undefined;
-    for (const { child } of set.running) child.kill("SIGKILL");
+    for (const { child } of set.running.filter(Boolean)) child.kill("SIGKILL");
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -115,6 +118,12 @@ async function begin(set: HubSet, n: number, dataDir: string): Promise<void> {
   hub.child.once("exit", (code, signal) => {
     if (signal !== "SIGKILL") set.died = `a hub ended by itself (${code ?? signal}):\n${hub.output()}`;
   });
+}
+
+/** Waits for all of them even when one fails, so that the end of the run finds every process. */
+async function beginAll(set: HubSet, hubs: readonly { n: number; dataDir: string }[]): Promise<void> {
+  const begun = await Promise.allSettled(hubs.map(({ n, dataDir }) => begin(set, n, dataDir)));
+  for (const { status, ...rest } of begun) if (status === "rejected" && "reason" in rest) throw rest.reason;
 }
 
 async function kill(set: HubSet, victims: readonly number[]): Promise<void> {
@@ -187,7 +196,10 @@ async function oneRound({ set, vendor, steps, result, round: { seed, organizatio
     }
     result.kills += victims.length;
     await kill(set, victims);
-    await Promise.all(victims.map((victim) => begin(set, victim, running[victim]!.dataDir)));
+    await beginAll(
+      set,
+      victims.map((n) => ({ n, dataDir: running[n]!.dataDir })),
+    );
   };
   const killing = async (): Promise<void> => {
     await reached;
