@@ -109,7 +109,7 @@ async function fill({ hub, organization }: BenchHub, events: number): Promise<vo
   for (;;) {
     const { rows } = await sql<{
       left: number;
-    }>`select count(*)::int as left from events where position is null`.execute(hub.store.db);
+    }>`select count(*)::int as left from event_arrivals`.execute(hub.store.db);
     if (rows[0]!.left === 0) return;
     await sleep(50);
   }

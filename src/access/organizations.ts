@@ -38,6 +38,8 @@ const ownedTables = [
   "executions",
   "execution_batches",
   "execution_logs",
+  "event_arrivals",
+  "event_positions",
   "events",
   "deliveries",
   "consumers",

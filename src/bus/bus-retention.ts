@@ -33,21 +33,87 @@ export async function cleanBus(
       select organization_id, id from deliveries
       where (state in ('done', 'cancelled') and settled_at < ${before(doneMs)}) or (state = 'dead' and settled_at < ${before(deadMs)}) limit ${batchSize})`,
   );
-  const events = await inBatches(
-    store,
-    sql`delete from events where (organization_id, id) in (
-      select organization_id, id from events e where accepted_at < ${before(eventsMs)} and position is not null
-      and not exists (select 1 from deliveries d where d.organization_id = e.organization_id and d.event_id = e.id and d.state in ('pending', 'dead'))
-      limit ${batchSize})`,
-  );
+  const events = await cleanEvents(store, before(eventsMs));
   // PGlite has no autovacuum: without this, scans keep stepping over the dead rows.
   if (store.driver === "pglite") await vacuumBus(store);
   return { deliveries, events };
 }
 
 export async function vacuumBus(store: Store): Promise<void> {
-  await sql`vacuum (analyze) deliveries`.execute(store.db);
-  await sql`vacuum (analyze) events`.execute(store.db);
+  for (const table of ["deliveries", "events", "event_positions", "event_arrivals"])
+    await sql`vacuum (analyze) ${sql.ref(table)}`.execute(store.db);
+}
+
+/** Walks the oldest rows of each organisation once: what is spared now is looked at again the next time, not in a loop. */
+async function cleanEvents(store: Store, before: RawBuilder<Date>): Promise<number> {
+  let total = 0;
+  for (const organization of await organizationsWithEvents(store))
+    for (let after: Walked | undefined = { accepted_at: "-infinity", last: 0 }; after !== undefined; ) {
+      const { removed, next }: { removed: number; next: Walked | undefined } = await cleanSome(
+        store,
+        organization,
+        before,
+        after,
+      );
+      total += removed;
+      after = next;
+    }
+  return total;
+}
+
+/** One search by key an organisation, however many events each has. */
+async function organizationsWithEvents(store: Store): Promise<string[]> {
+  const { rows } = await sql<{ id: string }>`
+    with recursive found as (
+      select min(organization_id) as id from event_positions
+      union all
+      select (select min(organization_id) from event_positions where organization_id > found.id) from found where found.id is not null
+    ) select id from found where id is not null`.execute(store.db);
+  return rows.map(({ id }) => id);
+}
+
+/** Where a walk over an organisation's rows of `event_positions` has come to; the time as text, which keeps its microseconds. */
+interface Walked {
+  accepted_at: string;
+  last: number;
+}
+
+/** `next` is undefined when nothing older than `before` is left to look at. */
+async function cleanSome(
+  store: Store,
+  organization: string,
+  before: RawBuilder<Date>,
+  after: Walked,
+): Promise<{ removed: number; next: Walked | undefined }> {
+  const { rows } = await sql<{ removed: number; walked: Walked | null }>`
+    with old as materialized (
+      select last, ids, accepted_at from (
+        select last, ids, accepted_at, sum(last - first + 1) over (order by accepted_at, last) - (last - first + 1) as before
+        from (
+          select first, last, ids, accepted_at from event_positions
+          where organization_id = ${organization} and accepted_at < ${before}
+            and accepted_at >= ${after.accepted_at}::timestamptz and (accepted_at, last) > (${after.accepted_at}::timestamptz, ${after.last})
+          order by accepted_at, last limit ${batchSize}
+        ) oldest
+      ) counted where before < ${batchSize}
+    ), needed as materialized (
+      select distinct event_id from deliveries
+      where organization_id = ${organization} and state in ('pending', 'dead') and event_id is not null
+    ), looked as materialized (
+      select old.last, u.id, needed.event_id is not null as spared
+      from old cross join lateral unnest(old.ids) as u(id) left join needed on needed.event_id = u.id
+    ), removed as (
+      delete from events where organization_id = ${organization} and id = any (array(select id from looked where not spared)) returning 1
+    ), emptied as (
+      delete from event_positions where organization_id = ${organization}
+        and last = any (array(select last from looked group by last having not bool_or(spared)))
+    )
+    select (select count(*)::int from removed) as removed,
+      (select json_build_object('accepted_at', accepted_at, 'last', last) from old order by accepted_at desc, last desc limit 1) as walked`.execute(
+    store.db,
+  );
+  const { removed = 0, walked = null } = rows[0] ?? {};
+  return { removed, next: walked ?? undefined };
 }
 
 async function inBatches(store: Store, statement: RawBuilder<unknown>): Promise<number> {

@@ -8,6 +8,7 @@ import { sql } from "kysely";
 import { type BusDriver, type BusFixture, openBus, Recorder, until } from "./bus-fixture.ts";
 import { DeadLetter, type Delivery, RetryLater } from "./delivery.ts";
 import { claimDeliveries } from "./delivery-sql.ts";
+import { positionOfEvent } from "./event-positions.ts";
 
 const fast = { baseMs: 20, capMs: 40 };
 
@@ -456,12 +457,8 @@ export function deliveriesContract(driver: BusDriver): void {
       await drained(bus);
       recorder.seen.length = 0;
       const start = (await bus.log.query({ organization: "a" })).events[1]!;
-      const second = await bus.store.db
-        .selectFrom("events")
-        .select("position")
-        .where("id", "=", start.event.id)
-        .executeTakeFirstOrThrow();
-      assert.equal(await node.replay({ organization: "a", consumer: "p", from: Number(second.position) }), 3);
+      const second = await positionOfEvent(bus.store.db, "a", start.event.id);
+      assert.equal(await node.replay({ organization: "a", consumer: "p", from: second! }), 3);
       await bus.publish("a", "x.some", { id: "new", subject: "s" });
       await until(() => recorder.seen.length === 5, "again");
       assert.deepEqual(

@@ -9,6 +9,7 @@ import { newId } from "../base/ids.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store, Tx } from "../store/store.ts";
 import { assertOutsideTransaction, runOutsideTransactionScope } from "../store/transaction-scope.ts";
+import { arrived, eventsInOrder, ofPattern, positionOfEvent } from "./event-positions.ts";
 import {
   type CheckedEvent,
   checkEvent,
@@ -68,9 +69,9 @@ export interface EventLog {
    */
   accept(event: EventInput): Promise<PublishResult>;
   /**
-   * For one statement that writes rows and publishes what became of them, without a way to the hub and back: the body of a
-   * `with` that inserts what `made` selects as (id, type, subject, data, traceparent), in its order; null is the traceparent in common. The caller vouches for form and fresh ids, and calls
-   * `announce` afterwards. Error: `call_depth_exceeded`.
+   * For one statement that writes rows and publishes what became of them, without a way to the hub and back: members of its
+   * `with`, called `published` and `arrived`, that publish what `made` selects as (id, type, subject, data, traceparent), in its order;
+   * null is the traceparent in common. The caller vouches for form and fresh ids, and calls `announce` afterwards. Error: `call_depth_exceeded`.
    */
   insertion(common: EventsInCommon, made: RawBuilder<unknown>): RawBuilder<unknown>;
   /** Wakes who waits for events once `tx` has committed; `ids` are those that `insertion` inserted. */
@@ -169,9 +170,12 @@ export function createEventLog({ store, limits, onPublished }: EventLogOptions):
     insertion({ organization, source, time, traceparent, depth }, made) {
       if (depth > eventLimits.maxDepth)
         throw new BackplaneError("call_depth_exceeded", { limit: eventLimits.maxDepth });
-      return sql`insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
-        select ${organization}, made.id, ${source}, made.type, made.subject, ${time.toISOString()}::timestamptz, made.data, coalesce(made.traceparent, ${traceparent ?? null}), ${depth}
-        from (${made}) as made`;
+      return sql`published as (
+        insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
+        select ${organization}, made.id, ${source}, made.type, made.subject, ${time.toISOString()}::timestamptz, made.data,
+          coalesce(made.traceparent, ${traceparent ?? null}), ${depth}
+        from (${made}) as made returning organization_id, id, type
+      ), ${arrived}`;
     },
     async announce(tx, ids) {
       if (ids.length === 0) return;
@@ -210,22 +214,21 @@ async function insertEvents(
     });
     return `${fields.slice(0, -1)},"data":${data}}`;
   });
-  // `seq` is drawn in the order of the rows, which keeps several events of one transaction in their order.
   const result = await sql<{ organization_id: string; id: string }>`
-    insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
+    with published as (insert into events (organization_id, id, source, type, subject, time, data, traceparent, depth)
     select organization_id, id, source, type, subject, time, data, traceparent, depth
     from jsonb_to_recordset(${`[${rows.join(",")}]`}::jsonb) as rows(organization_id text, id text, source text, type text,
       subject text, time timestamptz, data jsonb, traceparent text, depth int)
-    on conflict (organization_id, id) do nothing returning organization_id, id`.execute(tx);
+    on conflict (organization_id, id) do nothing returning organization_id, id, type), ${arrived}
+    select organization_id, id from published`.execute(tx);
   return result.rows;
 }
 
-/** Position of a cursor, or of an event named by its id. */
 /** Waits until every event that the organisation had when this was called has its position; at most a second, should the sequencer be away. */
 async function stampedSoFar(store: Store, organization: string): Promise<void> {
   const waiting = async (upTo: number | undefined): Promise<number | undefined> => {
     const { rows } = await sql<{ seq: number | null }>`
-      select max(seq) as seq from events where position is null and organization_id = ${organization}
+      select max(seq) as seq from event_arrivals where organization_id = ${organization}
       ${upTo === undefined ? sql`` : sql`and seq <= ${upTo}`}`.execute(store.db);
     return rows[0]?.seq ?? undefined;
   };
@@ -235,6 +238,7 @@ async function stampedSoFar(store: Store, organization: string): Promise<void> {
   while (performance.now() < until && (await waiting(last)) !== undefined) await sleep(5);
 }
 
+/** Position of a cursor, or of an event named by its id. */
 async function positionOf(store: Store, organization: string, after: string): Promise<number> {
   try {
     const [position] = decodeCursor(after, 1);
@@ -242,11 +246,9 @@ async function positionOf(store: Store, organization: string, after: string): Pr
   } catch {
     // not a cursor: an event's id, then
   }
-  const found = await sql<{ position: number | null }>`
-    select position from events where organization_id = ${organization} and id = ${after}`.execute(store.db);
-  const position = found.rows[0]?.position;
-  if (position === undefined || position === null) throw new BackplaneError("invalid_cursor");
-  return Number(position);
+  const position = await positionOfEvent(store.db, organization, after);
+  if (position === undefined) throw new BackplaneError("invalid_cursor");
+  return position;
 }
 
 interface ReadOptions {
@@ -264,19 +266,13 @@ async function readPositions(
   store: Store,
   { organization, type, from, limit }: ReadOptions,
 ): Promise<(EventRow & { position: number; found: number })[]> {
-  const ofType =
-    type === undefined || type === "*"
-      ? sql``
-      : type.endsWith(".*")
-        ? sql`and starts_with(type, ${type.slice(0, -1)})`
-        : sql`and type = ${type}`;
+  const where = type === undefined ? undefined : ofPattern(type);
+  const page = eventsInOrder({ organization, after: from, where, columns, limit });
   const result = await sql<EventRow & { position: number; found: number }>`
     select ${columns}, position, found from (
       select *, row_number() over (order by position) as n, count(*) over ()::int as found,
         sum(case when pg_column_size(data) < 1900 then pg_column_size(data) else octet_length(data::text) end) over (order by position) as bytes
-      from (select ${columns}, position from events
-        where organization_id = ${organization} and position > ${from} ${ofType}
-        order by position limit ${limit}) as page
+      from (${page}) as page
     ) as measured where n = 1 or bytes <= ${maxPageBytes} order by position`.execute(store.db);
   return result.rows.map((row) => ({ ...row, position: Number(row.position) }));
 }

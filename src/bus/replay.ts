@@ -6,6 +6,7 @@ import { sql } from "kysely";
 import { newId } from "../base/ids.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
+import { ofPattern } from "./event-positions.ts";
 import { lockSequencer } from "./sequencer-lock.ts";
 import { wakeConsumers } from "./wake.ts";
 
@@ -26,25 +27,21 @@ export async function replayEvents(store: Store, { organization, consumer, from 
     const pattern = found.rows[0]?.pattern;
     if (pattern === undefined) throw new BackplaneError("not_found", { thing: "consumer" });
     const since =
-      from instanceof Date ? sql`e.accepted_at >= ${from.toISOString()}::timestamptz` : sql`e.position >= ${from}`;
-    const ofType =
-      pattern === "*"
-        ? sql``
-        : pattern.endsWith(".*")
-          ? sql`and starts_with(e.type, ${pattern.slice(0, -1)})`
-          : sql`and e.type = ${pattern}`;
-    await sql`delete from deliveries d using events e
-      where d.organization_id = ${organization} and d.consumer = ${consumer} and d.state in ('pending', 'dead')
-        and (d.claimed_until is null or d.claimed_until <= now())
-        and e.organization_id = ${organization} and e.id = d.event_id and e.position is not null and ${since}`.execute(
-      tx,
-    );
+      from instanceof Date
+        ? sql`p.accepted_at >= ${from.toISOString()}::timestamptz`
+        : sql`p.last >= ${from} and p.first + u.nth - 1 >= ${from}`;
+    const range = sql`event_positions p cross join lateral unnest(p.ids) with ordinality as u(id, nth)`;
+    await sql`delete from deliveries d where d.organization_id = ${organization} and d.consumer = ${consumer}
+      and d.state in ('pending', 'dead') and (d.claimed_until is null or d.claimed_until <= now())
+      and d.event_id in (select u.id from ${range} where p.organization_id = ${organization} and ${since})`.execute(tx);
     const replayed = await sql<{ count: number }>`
       with again as (
         insert into deliveries (organization_id, consumer, kind, key, item_id, event_id, traceparent)
-        select e.organization_id, ${consumer}, 'event', coalesce(e.subject, e.id), e.id || ${`~${newId()}`}, e.id, e.traceparent
-        from events e where e.organization_id = ${organization} and e.position is not null and ${since} ${ofType}
-        order by e.position returning 1
+        select ${organization}, ${consumer}, 'event', coalesce(e.subject, u.id), u.id || ${`~${newId()}`}, u.id, e.traceparent
+        from ${range}
+        cross join lateral (select subject, traceparent from events where organization_id = ${organization} and id = u.id limit 1) e
+        where p.organization_id = ${organization} and ${since} and ${ofPattern(pattern)}
+        order by p.last, u.nth returning 1
       ) select count(*)::int as count from again`.execute(tx);
     await wakeConsumers(store, tx, [{ organization, consumer }]);
     return replayed.rows[0]?.count ?? 0;

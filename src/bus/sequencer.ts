@@ -36,9 +36,17 @@ export interface SequencerOptions {
 
 interface Stamped {
   count: number;
+  /** Rows of `event_arrivals` that held them. */
+  arrivals: number;
   organizations: string[];
   consumers: ConsumerKey[];
 }
+
+/**
+ * Arrivals taken between two vacuums of their table on PGlite, which has no autovacuum: each stamping steps over the dead
+ * entries at the head of its index. The table is nearly empty then, so that a vacuum costs about as much as a stamping.
+ */
+const vacuumEvery = 1000;
 
 export function createSequencer({
   store,
@@ -50,13 +58,21 @@ export function createSequencer({
   let running: Promise<void> = Promise.resolve();
   let wake = new AbortController();
 
+  let sinceVacuum = 0;
+
   async function runOnce(): Promise<number | undefined> {
-    return await store.transaction(async (tx) => {
+    const stamped = await store.transaction(async (tx) => {
       if (!(await lockSequencer(store, tx, "try"))) return undefined;
       const stamped = await stampBatch(tx, batchSize);
       if (stamped.count > 0) await tell(store, tx, stamped);
-      return stamped.count;
+      return stamped;
     });
+    sinceVacuum += stamped?.arrivals ?? 0;
+    if (sinceVacuum >= vacuumEvery && store.driver === "pglite") {
+      sinceVacuum = 0;
+      await sql`vacuum (analyze) event_arrivals`.execute(store.db);
+    }
+    return stamped?.count;
   }
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -66,7 +82,7 @@ export function createSequencer({
       try {
         const count = await runOnce();
         failures = 0;
-        if (count === batchSize) continue;
+        if (count !== undefined && count >= batchSize) continue;
         // Another node holds the lock: it may have read before our commit, so look again soon.
         await sleep(count === undefined ? 20 : pollMs, wake.signal);
       } catch (error) {
@@ -104,38 +120,55 @@ async function tell(store: Store, tx: Tx, { organizations, consumers }: Stamped)
   await wakeConsumers(store, tx, consumers);
 }
 
+/** Takes the oldest arrivals, of at least `batchSize` events where there are as many, and gives them positions and deliveries. */
 async function stampBatch(executor: Db | Tx, batchSize: number): Promise<Stamped> {
-  const result = await sql<{ count: number; organizations: string[] | null; consumers: [string, string][] | null }>`
-    with batch as materialized (
-      select organization_id, id, type, subject, traceparent, row_number() over (order by seq) as nth
-      from (select * from events where position is null order by seq limit ${batchSize}) as unstamped
+  const result = await sql<{
+    count: number;
+    arrivals: number;
+    organizations: string[] | null;
+    consumers: [string, string][] | null;
+  }>`
+    with waiting as materialized (
+      select seq, sum(count) over (order by seq) - count as before
+      from (select seq, count from event_arrivals order by seq limit ${sql.lit(batchSize)}) oldest
+    ), taken as (
+      delete from event_arrivals where seq = any (array(select seq from waiting where before < ${sql.lit(batchSize)}))
+      returning seq, organization_id, type, count, ids, accepted_at
     ), block as materialized (
-      select setval('event_position', nextval('event_position') + count(*) - 1) - count(*) as before from batch having count(*) > 0
+      select setval('event_position', nextval('event_position') + sum(count)::bigint - 1) - sum(count)::bigint as before
+      from taken having count(*) > 0
+    ), placed as materialized (
+      select t.*, block.before + sum(count) over (order by seq) as last from taken t, block
     ), stamped as (
-      update events e set position = block.before + batch.nth from batch, block
-      where e.organization_id = batch.organization_id and e.id = batch.id returning e.organization_id
+      insert into event_positions (organization_id, first, last, type, ids, accepted_at)
+      select organization_id, last - count + 1, last, type, ids, accepted_at from placed order by last
+    ), matching as materialized (
+      select t.organization_id, t.type, c.consumer from (select distinct organization_id, type from placed) t
+      cross join lateral (
+        select '*' as pattern union all select t.type union all
+        select array_to_string(words[1:n], '.') || '.*'
+        from (select string_to_array(t.type, '.') as words) w, generate_series(1, cardinality(words) - 1) as n
+      ) p
+      join consumers c on c.organization_id = t.organization_id and c.pattern = p.pattern and c.active
     ), fanned as (
       insert into deliveries (organization_id, consumer, kind, key, item_id, event_id, traceparent)
-      select b.organization_id, c.consumer, 'event', coalesce(b.subject, b.id), b.id, b.id, b.traceparent
-      from batch b
-      cross join lateral (
-        select '*' as pattern union all select b.type union all
-        select array_to_string(words[1:n], '.') || '.*'
-        from (select string_to_array(b.type, '.') as words) w, generate_series(1, cardinality(words) - 1) as n
-      ) p
-      join consumers c on c.organization_id = b.organization_id and c.pattern = p.pattern and c.active
-      order by b.nth
+      select p.organization_id, m.consumer, 'event', coalesce(e.subject, u.id), u.id, u.id, e.traceparent
+      from matching m join placed p on p.organization_id = m.organization_id and p.type = m.type
+      cross join lateral unnest(p.ids) with ordinality as u(id, nth)
+      cross join lateral (select subject, traceparent from events where organization_id = p.organization_id and id = u.id limit 1) e
+      order by p.last, u.nth
       on conflict (organization_id, consumer, item_id) do nothing
       returning organization_id, consumer
     )
-    select (select count(*)::int from stamped) as count,
-      (select json_agg(distinct organization_id) from stamped) as organizations,
+    select (select coalesce(sum(count), 0)::int from taken) as count, (select count(*)::int from taken) as arrivals,
+      (select json_agg(distinct organization_id) from taken) as organizations,
       (select json_agg(json_build_array(organization_id, consumer)) from (select distinct organization_id, consumer from fanned) f) as consumers`.execute(
     executor,
   );
-  const { count = 0, organizations, consumers } = result.rows[0] ?? {};
+  const { count = 0, arrivals = 0, organizations, consumers } = result.rows[0] ?? {};
   return {
     count,
+    arrivals,
     organizations: organizations ?? [],
     consumers: (consumers ?? []).map(([organization, consumer]) => ({ organization, consumer })),
   };

@@ -265,7 +265,7 @@ export async function openChannels(
       await until(async () => {
         const { rows } = await sql<{ n: number }>`
           select (select count(*) from deliveries where state = 'pending' and due < now() + ${withinMs}::float8 * interval '1 millisecond')::int
-            + (select count(*) from events where position is null)::int as n`.execute(bus.store.db);
+            + (select count(*) from event_arrivals)::int as n`.execute(bus.store.db);
         return rows[0]!.n === 0;
       }, "nothing left to do");
     },

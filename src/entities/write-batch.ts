@@ -394,7 +394,7 @@ async function insert(
         ${at}::timestamptz, ${at}::timestamptz
       from rows on conflict do nothing returning type, id, source, external_id, data
     ),
-    published as (${eventLog.insertion(inCommon(write, batch), made)})
+    ${eventLog.insertion(inCommon(write, batch), made)}
     select count(*) as count, case when count(*) < ${pendings.length} then jsonb_agg(jsonb_build_array(type, id)) end as written
     from written`.execute(tx);
   const { count, written } = result.rows[0]!;
@@ -577,8 +577,9 @@ async function update({ tx, eventLog, write, batch }: Storing, found: Map<Pendin
         updated_at = case excluded.version when 1 then excluded.updated_at else e.updated_at end,
         deleted_at = excluded.deleted_at, source_tags = coalesce(excluded.source_tags, e.source_tags)
       returning type, id, source, external_id, data, version, created_at
-    )
-    ${eventLog.insertion(inCommon(write, batch), made)}`.execute(tx);
+    ),
+    ${eventLog.insertion(inCommon(write, batch), made)}
+    select 1`.execute(tx);
   for (const { step, event_id } of patches) if (step === 1) batch.eventIds.push(event_id);
 }
 

@@ -11,6 +11,7 @@ import { sql } from "kysely";
 import type { OrganizationId } from "../base/brands.ts";
 import { sleep } from "../base/deferred.ts";
 import { RetryLater } from "../bus/delivery.ts";
+import { eventsInOrder, ofPattern } from "../bus/event-positions.ts";
 import { type EventRow, toEventRecord } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
 import type { Store } from "../store/store.ts";
@@ -374,8 +375,8 @@ async function rangeOf(
   { from, to }: { from: Date; to: Date },
 ): Promise<Range> {
   const { rows } = await sql<{ first: number | null; last: number | null }>`
-    select min(position) as first, max(position) as last from events
-    where organization_id = ${organization} and position is not null
+    select min(first) as first, max(last) as last from event_positions
+    where organization_id = ${organization}
       and accepted_at >= ${from.toISOString()}::timestamptz and accepted_at < ${to.toISOString()}::timestamptz`.execute(
     store.db,
   );
@@ -396,18 +397,12 @@ async function readBatch(
   organization: OrganizationId,
   { from, to, patterns, type, after, last }: Batch,
 ): Promise<(EventRow & { position: number })[]> {
-  const ofType = (pattern: string) =>
-    pattern === "*"
-      ? sql`true`
-      : pattern.endsWith(".*")
-        ? sql`starts_with(type, ${pattern.slice(0, -1)})`
-        : sql`type = ${pattern}`;
+  const where = sql`p.first <= ${last}
+    and p.accepted_at >= ${from.toISOString()}::timestamptz and p.accepted_at < ${to.toISOString()}::timestamptz
+    and (${sql.join(patterns.map(ofPattern), sql` or `)}) ${type === undefined ? sql`` : sql`and ${ofPattern(type)}`}`;
+  const columns = sql`organization_id, id, source, type, subject, time, data, traceparent`;
   const { rows } = await sql<EventRow & { position: number }>`
-    select organization_id, id, source, type, subject, time, data, traceparent, position from events
-    where organization_id = ${organization} and position > ${after} and position <= ${last}
-      and accepted_at >= ${from.toISOString()}::timestamptz and accepted_at < ${to.toISOString()}::timestamptz
-      and (${sql.join(patterns.map(ofType), sql` or `)}) ${type === undefined ? sql`` : sql`and ${ofType(type)}`}
-    order by position limit ${batchSize}`.execute(store.db);
+    ${eventsInOrder({ organization, after, where, columns, limit: batchSize })}`.execute(store.db);
   return rows;
 }
 

@@ -235,8 +235,8 @@ export function createReplays({ store, deliveries, catalogs, sets, calls, redact
   }
 
   const countEvents = async (organization: OrganizationId, { from, to }: { from: Date; to: Date }): Promise<number> => {
-    const { rows } = await sql<{ count: number }>`select count(*)::int as count from events
-      where organization_id = ${organization} and position is not null
+    const { rows } = await sql<{ count: number }>`select coalesce(sum(last - first + 1), 0)::int as count
+      from event_positions where organization_id = ${organization}
         and accepted_at >= ${from.toISOString()}::timestamptz and accepted_at < ${to.toISOString()}::timestamptz`.execute(
       store.db,
     );

@@ -9,7 +9,9 @@ import { connectors } from "./0004-connectors.ts";
 import { connections } from "./0005-connections.ts";
 import { channels } from "./0006-channels.ts";
 import { rules } from "./0007-rules.ts";
+import { eventPositions } from "./0008-event-positions.ts";
 import { refusedItems } from "./0009-refused-items.ts";
+import { keptSecrets } from "./0010-kept-secrets.ts";
 import type { Migration } from "./migration.ts";
 
 export type { Migration };
@@ -22,5 +24,7 @@ export const migrations: readonly Migration[] = [
   connections,
   channels,
   rules,
+  eventPositions,
   refusedItems,
+  keptSecrets,
 ];

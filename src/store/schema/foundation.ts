@@ -1,4 +1,4 @@
-/** Tables of migrations 1 and 2. */
+/** Tables of migrations 1, 2 and 8. */
 import type { Generated } from "kysely";
 import type { JsonObject, JsonValue } from "../../base/json.ts";
 import type { Jsonb, JsonbDefault, JsonbOrNull, Optional, TimeDefault } from "./columns.ts";
@@ -72,8 +72,8 @@ export interface FoundationTables {
   events: {
     organization_id: string;
     id: string;
+    /** The order of publishing, which is not that of positions. */
     seq: Generated<number>;
-    position: Optional<number>;
     source: string;
     type: string;
     subject: Optional<string>;
@@ -82,6 +82,22 @@ export interface FoundationTables {
     traceparent: Optional<string>;
     depth: Generated<number>;
     accepted_at: TimeDefault;
+  };
+  event_arrivals: {
+    seq: Generated<number>;
+    organization_id: string;
+    type: string;
+    count: number;
+    ids: string[];
+    accepted_at: TimeDefault;
+  };
+  event_positions: {
+    organization_id: string;
+    first: number;
+    last: number;
+    type: string;
+    ids: string[];
+    accepted_at: Date;
   };
   consumers: {
     organization_id: string;
