@@ -11,7 +11,6 @@ import { channels } from "./0006-channels.ts";
 import { rules } from "./0007-rules.ts";
 import { eventPositions } from "./0008-event-positions.ts";
 import { refusedItems } from "./0009-refused-items.ts";
-import { keptSecrets } from "./0010-kept-secrets.ts";
 import type { Migration } from "./migration.ts";
 
 export type { Migration };
@@ -26,5 +25,4 @@ export const migrations: readonly Migration[] = [
   rules,
   eventPositions,
   refusedItems,
-  keptSecrets,
 ];
