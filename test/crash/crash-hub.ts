@@ -51,12 +51,14 @@ export interface CallOptions {
   org?: string;
   /** JSON; bytes are sent as a package. */
   body?: unknown;
+  /** @default 20000 */
+  timeoutMs?: number;
 }
 
 export async function call(
   url: string,
   path: string,
-  { method = "POST", org = "demo", body }: CallOptions = {},
+  { method = "POST", org = "demo", body, timeoutMs = 20_000 }: CallOptions = {},
 ): Promise<{ status: number; body: unknown }> {
   const isPackage = body instanceof Uint8Array;
   const response = await fetch(url + path, {
@@ -67,7 +69,7 @@ export async function call(
       ...(body === undefined ? {} : { "content-type": isPackage ? "application/gzip" : "application/json" }),
     },
     ...(body === undefined ? {} : { body: isPackage ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body) }),
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") ?? false;
@@ -75,7 +77,7 @@ export async function call(
 }
 
 export async function must(url: string, path: string, options: CallOptions = {}): Promise<unknown> {
-  const answer = await call(url, path, options);
+  const answer = await call(url, path, { timeoutMs: 60_000, ...options });
   if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
   return answer.body;
 }

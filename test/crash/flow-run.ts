@@ -94,7 +94,7 @@ class Steps {
   }
 
   /** Comes back once `count` more steps are done, or when `stuckMs` went by without any: retries may wait long. */
-  async reach(count: number, stuckMs = 3_000): Promise<void> {
+  async reach(count: number, stuckMs = 10_000): Promise<void> {
     for (const until = this.#count + count; this.#count < until; ) {
       const before = this.#count;
       await Promise.race([this.#changed.promise, sleep(stuckMs)]);
