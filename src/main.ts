@@ -417,8 +417,17 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
     deliveries,
     subscriptions,
     installations,
+    packages,
     invoker,
     jobs,
+    onHeld(organization, { plugin, kind, id, heldBy }) {
+      const message = `Rules do not find its ${kind} '${id}': plugin '${heldBy}' has offered that id for longer and holds it until it is uninstalled.`;
+      log.warn({ organization, plugin, heldBy }, message);
+      recorder.log({
+        ...{ organization, plugin: asPluginId(plugin), execution: null, at: new Date() },
+        ...{ level: "warn" as const, message },
+      });
+    },
     async redactorOf(organization, plugin) {
       const installation = await installations.find(organization, asPluginId(plugin));
       const secrets = installation && (await secretsOf(installation));

@@ -6,6 +6,7 @@
 import type { OrganizationId } from "../base/brands.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
 import type { OperatorCatalog, OperatorEntry, VariableEntry } from "./language/types.ts";
+import { type OfferedSince, offersOf, type ReadHistory } from "./operator-holders.ts";
 
 export type OperatorKind = "condition" | "action" | "variable";
 
@@ -20,8 +21,10 @@ export interface OperatorInfo {
   schema: Record<string, unknown> | null;
   permissions: readonly string[];
   idempotent: boolean;
-  /** False while its plugin is installed but not active. */
+  /** False while its plugin is installed but not active, and where another plugin holds the id. */
   active: boolean;
+  /** The plugin that holds the id, where that is another one: rules mean that one's operator until it is uninstalled. */
+  heldBy: string | null;
 }
 
 export interface LoadedCatalog {
@@ -41,12 +44,20 @@ export interface OperatorCatalogs extends Disposable {
 const pageSize = 200;
 const maxKept = 1000;
 
+export interface OperatorCatalogsOptions {
+  installations: Pick<Installations, "list" | "onChange">;
+  readHistory: ReadHistory;
+  /** Told once by each node of what an active plugin offers under an id that another one holds. */
+  onHeld?(organization: OrganizationId, held: OperatorInfo): void;
+}
+
 export function createOperatorCatalogs({
   installations,
-}: {
-  installations: Pick<Installations, "list" | "onChange">;
-}): OperatorCatalogs {
+  readHistory,
+  onHeld,
+}: OperatorCatalogsOptions): OperatorCatalogs {
   const kept = new Map<OrganizationId, Promise<LoadedCatalog>>();
+  const told = new Set<string>();
   const listeners = new Set<(organization: OrganizationId) => void>();
   const subscription = installations.onChange(({ organization }) => {
     kept.delete(organization);
@@ -64,7 +75,21 @@ export function createOperatorCatalogs({
       all.push(...page);
       if (page.length < pageSize) break;
     }
-    return catalogOf(all.reverse());
+    const oldestFirst = all.reverse();
+    const contested = contestedOf(oldestFirst);
+    if (contested.length === 0) return catalogOf(oldestFirst);
+    const catalog = catalogOf(oldestFirst, await readHistory(contested));
+    const isActive = new Set(
+      contested.flatMap(({ plugin, status }) => (status === "active" ? [plugin as string] : [])),
+    );
+    for (const held of catalog.list) {
+      const name = JSON.stringify([organization, held.plugin, held.kind, held.id, held.heldBy]);
+      if (held.heldBy === null || !isActive.has(held.plugin) || told.has(name)) continue;
+      if (told.size >= maxKept) told.clear();
+      told.add(name);
+      onHeld?.(organization, held);
+    }
+    return catalog;
   };
 
   return {
@@ -101,27 +126,50 @@ interface Draft {
 
 const emptyDraft = (): Draft => ({ conditions: new Map(), actions: new Map(), variables: new Map() });
 
+/** Those that offer an id which another one offers as well. */
+function contestedOf(installations: readonly Installation[]): Installation[] {
+  const offers = installations.map((installation) => ({ installation, ids: offersOf(installation.manifest) }));
+  const times = new Map<string, number>();
+  for (const { ids } of offers) for (const id of ids) times.set(id, (times.get(id) ?? 0) + 1);
+  return offers.flatMap(({ installation, ids }) => ([...ids].some((id) => times.get(id)! > 1) ? [installation] : []));
+}
+
 /**
- * Of two plugins that offer one id the active one counts, then the one that was installed first. One in quarantine keeps its
- * ids, for nobody has decided on it: whoever can make a plugin fail must not be handed what rules tell it.
+ * Of several plugins that offer one id the one that has offered it longest holds it, be it active, paused or in quarantine:
+ * whoever can make a plugin fail, or waits for its maintenance, must not be handed what rules tell it.
  */
-export function catalogOf(oldestFirst: readonly Installation[]): LoadedCatalog {
+export function catalogOf(
+  oldestFirst: readonly Installation[],
+  since: OfferedSince = ({ installedAt }) => installedAt.getTime(),
+): LoadedCatalog {
   const active = emptyDraft();
   const installed = emptyDraft();
   const offered = new Map<string, string>();
   const list: OperatorInfo[] = [];
   const paused = new Map<string, string>();
-  const holds = ({ status }: Installation): boolean => status === "active" || status === "quarantined";
-  const ordered = [...oldestFirst.filter(holds), ...oldestFirst.filter((installation) => !holds(installation))];
-  for (const { plugin, manifest, status } of ordered) {
+  const holders = new Map<string, { plugin: string; since: number }>();
+  const claim = (installation: Installation, kind: OperatorKind, id: string): void => {
+    const held = holders.get(`${kind} ${id}`);
+    const at = since(installation, kind, id);
+    if (!held || at < held.since) holders.set(`${kind} ${id}`, { plugin: installation.plugin, since: at });
+  };
+  for (const installation of oldestFirst)
+    for (const offer of offersOf(installation.manifest)) {
+      const [kind, id] = offer.split(" ") as [OperatorKind, string];
+      claim(installation, kind, id);
+    }
+  for (const { plugin, manifest, status } of oldestFirst) {
     const isActive = status === "active";
     if (!isActive) paused.set(plugin, status);
     const put = (kind: OperatorKind, id: string, entry: OperatorEntry | VariableEntry, info: Partial<OperatorInfo>) => {
       const table = `${kind}s` as const;
-      if (installed[table].has(id)) return;
-      (installed[table] as Map<string, unknown>).set(id, entry);
-      if (isActive) (active[table] as Map<string, unknown>).set(id, entry);
-      else offered.set(id, plugin);
+      const holder = holders.get(`${kind} ${id}`)!.plugin;
+      const heldBy = holder === plugin ? null : holder;
+      if (heldBy === null) {
+        (installed[table] as Map<string, unknown>).set(id, entry);
+        if (isActive) (active[table] as Map<string, unknown>).set(id, entry);
+        else offered.set(id, plugin);
+      }
       list.push({
         id,
         kind,
@@ -131,7 +179,8 @@ export function catalogOf(oldestFirst: readonly Installation[]): LoadedCatalog {
         schema: null,
         permissions: [],
         idempotent: false,
-        active: isActive,
+        active: isActive && heldBy === null,
+        heldBy,
         ...info,
       });
     };
@@ -159,6 +208,8 @@ export function catalogOf(oldestFirst: readonly Installation[]): LoadedCatalog {
       );
     }
   }
-  list.sort((a, b) => (a.kind === b.kind ? (a.id < b.id ? -1 : 1) : a.kind < b.kind ? -1 : 1));
+  // Of one id the holder comes first.
+  const place = ({ kind, id, heldBy }: OperatorInfo): string => `${kind} ${id} ${heldBy === null ? 0 : 1}`;
+  list.sort((a, b) => (place(a) < place(b) ? -1 : 1));
   return { active: { ...active, offered }, installed: { ...installed, offered }, list, paused };
 }

@@ -10,11 +10,13 @@ import type { EventLog } from "../bus/event-log.ts";
 import type { Installations } from "../installations/installations.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import type { Jobs } from "../jobs/jobs.ts";
+import type { Packages } from "../packages/packages.ts";
 import type { Store } from "../store/store.ts";
 import type { Subscriptions } from "../subscriptions/subscriptions.ts";
 import { type DryRunAnswer, type DryRunRequest, dryRun } from "./dry-run.ts";
 import { createOperatorCalls } from "./operator-calls.ts";
 import { createOperatorCatalogs, type OperatorInfo } from "./operator-catalog.ts";
+import { createHistory } from "./operator-holders.ts";
 import { createRedaction, type RedactorOf } from "./redaction.ts";
 import { createReplays, type Replays } from "./replays.ts";
 import type { RunStatus, TriggerKind } from "./rule-record.ts";
@@ -41,11 +43,14 @@ export interface RulesOptions {
   deliveries: Deliveries;
   subscriptions: Pick<Subscriptions, "onHub">;
   installations: Pick<Installations, "list" | "onChange">;
+  packages: Pick<Packages, "resolve">;
   invoker: Pick<Invoker, "run">;
   jobs: Pick<Jobs, "every">;
   redactorOf: RedactorOf;
   messagesOf: MessagesOf;
   onRunEnded?(run: EndedRun): void;
+  /** An active plugin offers an id that another one holds. */
+  onHeld?(organization: OrganizationId, held: OperatorInfo): void;
   /** How long a run waits for a plugin that is not active, ms. @default 3600000 */
   patienceMs?: number;
   /** How often due times are looked for, ms. @default 1000 */
@@ -67,7 +72,11 @@ export interface Rules extends RuleRecords, Disposable {
 export async function createRules(options: RulesOptions): Promise<Rules> {
   const { store, audit, eventLog, deliveries, subscriptions, installations, invoker, jobs } = options;
   const onEnded = (run: EndedRun): void => options.onRunEnded?.(run);
-  const catalogs = createOperatorCatalogs({ installations });
+  const catalogs = createOperatorCatalogs({
+    installations,
+    readHistory: createHistory({ store, packages: options.packages }),
+    onHeld: (organization, held) => options.onHeld?.(organization, held),
+  });
   const sets = createRuleSets({ store, catalogs });
   const calls = createOperatorCalls({ invoker });
   const redactionOf = createRedaction(options.redactorOf);

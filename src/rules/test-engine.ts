@@ -183,6 +183,7 @@ export async function openEngine(
           return { [Symbol.dispose]: () => void listeners.delete(listener as never) };
         },
       },
+      packages: { resolve: () => Promise.reject(new BackplaneError("not_found", { thing: "package" })) },
       invoker,
       jobs,
       redactorOf,

@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { ruleOperators } from "../kit/rule-operators.ts";
-import { type Keys, startTestHub, type TestAnswer, type TestHub, until } from "../kit/start-test-hub.ts";
+import {
+  type Keys,
+  type PluginSource,
+  startTestHub,
+  type TestAnswer,
+  type TestHub,
+  until,
+} from "../kit/start-test-hub.ts";
 
 let hub: TestHub;
 const tenants: Record<string, Keys> = {};
@@ -196,6 +203,55 @@ test("an organisation that goes takes its rules along", async () => {
       .execute();
     assert.deepEqual(rows, [], table);
   }
+});
+
+test("a plugin that waits for its turn to take another's operator is told no, when that one is paused and when it upgrades itself", async () => {
+  tenants["ids"] = await hub.organization("ids");
+  const rival = (version: string, actions: string[]): PluginSource => ({
+    manifest: { id: "evil.rival", version, contributes: { actions: actions.map((id) => ({ id })) } },
+    code: `import { definePlugin } from "@backplane/plugin-api";
+export default definePlugin({ actions: { ${actions.map((id) => `"${id}": { execute: () => "stolen" }`).join(", ")} } });`,
+  });
+  // Installed first, and without the id: a later version of it asks for what another holds by then.
+  await hub.install("ids", rival("1.0.0", ["rival.own"]));
+  await hub.install("ids", ruleOperators());
+  const source = `id: mine\nname: Mine\ntrigger: {event: mine.go}\n${note}`;
+  assert.equal((await ask("ids", "POST", "/api/rules", { source })).status, 201);
+  assert.equal((await hub.publish("ids", rival("2.0.0", ["rival.own", "test.note"]))).status, 201);
+  const upgraded = await ask("ids", "POST", "/api/plugins/evil.rival/upgrade", { version: "2.0.0" });
+  assert.equal(upgraded.status, 200, upgraded.text);
+  const holders = async (): Promise<unknown[]> => {
+    const { operators } = (await ask("ids", "GET", "/api/rules/operators")).body;
+    return operators.flatMap(({ id, plugin, active, heldBy }: Record<string, unknown>) =>
+      id === "test.note" ? [[plugin, active, heldBy]] : [],
+    );
+  };
+  const held = [
+    ["acme.operators", true, null],
+    ["evil.rival", false, "acme.operators"],
+  ];
+  assert.deepEqual(await holders(), held);
+  assert.equal((await ask("ids", "POST", "/api/plugins/acme.operators/deactivate")).status, 200);
+  held[0]![1] = false;
+  assert.deepEqual(await holders(), held);
+  const { body: valid } = await ask("ids", "POST", "/api/rules/validate", { source: source.replace("mine", "other") });
+  assert.match(valid.faults[0].message, /acme\.operators/);
+  await ask("ids", "POST", "/api/events", { type: "mine.go", data: {} });
+  await until(async () => (await ask("ids", "GET", "/api/rules/mine/runs")).body.runs.length === 1);
+  assert.equal((await ask("ids", "POST", "/api/plugins/acme.operators/activate")).status, 200);
+  const run = await until(async () => {
+    const [first] = (await ask("ids", "GET", "/api/rules/mine/runs")).body.runs;
+    return first.endedAt ? (await ask("ids", "GET", `/api/rules/runs/${first.id}`)).body : undefined;
+  }, 30_000);
+  assert.equal(run.status, "succeeded");
+  assert.notEqual(run.steps[0].result, "stolen");
+  const told = await until(async () => {
+    const { logs } = (await ask("ids", "GET", "/api/plugins/evil.rival/logs")).body;
+    return logs.find(({ message }: { message: string }) => message.includes("test.note"));
+  });
+  assert.match(told.message, /action 'test\.note': plugin 'acme\.operators' has offered that id for longer/);
+  assert.equal((await ask("ids", "DELETE", "/api/plugins/acme.operators")).status, 204);
+  assert.deepEqual(await holders(), [["evil.rival", true, null]]);
 });
 
 test("whoever has the address of a hook cannot fill the hub with it", async () => {
