@@ -294,3 +294,14 @@ test("dead-letters retries one or many, and wants to know which", async () => {
   assert.deepEqual(hub.requests.at(-1)?.json, { code: "egress_failed" });
   assert.equal((await runForTest(["dead-letters", "retry", "7", "--json"], { env: hub.env })).json()["id"], "7");
 });
+
+test("what has a list shows it where nothing else is asked for", async () => {
+  for (const [verb, plural] of [
+    ["messages", "messages"],
+    ["rules", "rules"],
+    ["dead-letters", "deadLetters"],
+  ] as const) {
+    await using hub = await startFakeHub({ [`GET /api/${verb}`]: { body: { [plural]: [], nextCursor: null } } });
+    assert.equal((await runForTest([verb, "--json"], { env: hub.env })).code, 0, verb);
+  }
+});

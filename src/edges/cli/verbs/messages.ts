@@ -95,7 +95,7 @@ export function messagesVerb(program: Command, cli: Cli): void {
     });
 
   messages
-    .command("list")
+    .command("list", { isDefault: true })
     .description("list messages, newest first")
     .option("--direction <way>", "only inbound or outbound ones")
     .option("--channel <type>", "only of this channel")
