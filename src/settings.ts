@@ -113,6 +113,10 @@ export function readSettings(env: Readonly<Record<string, string | undefined>>):
   }
   if (settings.adminToken !== undefined && settings.adminToken.length < 16)
     faults.push("BACKPLANE_ADMIN_TOKEN must have at least 16 characters");
+  // The address holds a password: only its scheme is repeated.
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(settings.databaseUrl ?? "")?.[1];
+  if (scheme !== undefined && !["postgres", "postgresql", "socket"].includes(scheme.toLowerCase()))
+    faults.push(`DATABASE_URL must be the address of a PostgreSQL database, postgres://…, not ${scheme}:…`);
   if (settings.databaseUrl !== undefined && settings.masterKey === undefined) {
     faults.push(
       "BACKPLANE_MASTER_KEY is required with DATABASE_URL: every hub on one database must open the same secrets (32 bytes in base64, such as `openssl rand -base64 32` prints)",

@@ -18,6 +18,19 @@ test("a proxy is believed by number of hops or by address, and none when nothing
     );
 });
 
+test("a database that is no PostgreSQL is refused by its scheme, and no password is repeated", () => {
+  const read = (url: string) => readSettings({ DATABASE_URL: url, BACKPLANE_MASTER_KEY: "key" }).databaseUrl;
+  for (const url of ["postgres://a:b@host/db", "postgresql:///db", "socket:/run/postgresql?db=x", "/run/postgresql db"])
+    assert.equal(read(url), url);
+  assert.throws(
+    () => read("mysql://root:hunter2@host/db"),
+    (error) =>
+      error instanceof BackplaneError &&
+      /DATABASE_URL must .*mysql/.test(error.message) &&
+      !error.message.includes("hunter2"),
+  );
+});
+
 test("all wrong variables are named at once", () => {
   assert.throws(
     () => readSettings({ PORT: "x", BACKPLANE_ISOLATION: "none", BACKPLANE_TRUST_PROXY: "all" }),
