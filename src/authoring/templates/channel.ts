@@ -4,23 +4,29 @@ import type { PluginTemplate } from "./template.ts";
 export const channelTemplate: PluginTemplate = {
   description: "Takes messages from a service by signed webhook, and sends messages over it.",
   manifest: () => ({
-    permissions: ["network:inbound", "network:outbound:api.example.com", "event:publish:comms.*"],
+    permissions: [
+      "network:inbound",
+      "network:outbound:api.example.com",
+      "event:publish:comms.*",
+      "data:write:conversations",
+      "data:write:messages",
+    ],
     configSchema: {
       type: "object",
       properties: {
         apiKey: { type: "string", title: "API key", format: "secret", hosts: ["api.example.com"] },
-        signingSecret: { type: "string", title: "Signing secret", format: "secret", hosts: ["api.example.com"] },
+        signingSecret: { type: "string", title: "Signing secret", format: "secret" },
       },
       required: ["apiKey", "signingSecret"],
       additionalProperties: false,
     },
     contributes: {
-      channel: { description: "Messages", types: ["chat"] },
+      channel: { description: "Messages", types: ["chat"], idempotent: true },
       webhook: { description: "Where the service posts new messages" },
     },
   }),
   files: () => ({
-    code: `import { definePlugin, type OutboundMessage, type SecretHandle } from "@backplane/plugin-api";
+    code: `import { definePlugin, type OutboundMessage, ref, type SecretHandle } from "@backplane/plugin-api";
 
 interface Config {
   /** Sealed secrets: the hub fills them in, and the plugin never sees them. */
@@ -32,6 +38,7 @@ interface Incoming {
   id: string;
   from: string;
   text: string;
+  sentAt: string;
 }
 
 export default definePlugin<Config>({
@@ -41,11 +48,35 @@ export default definePlugin<Config>({
     return { accept: [JSON.parse(rawBody)] };
   },
   channel: {
-    // Comes again after a failure: the event's id makes that harmless.
-    async handleIncomingEvent(payload, ctx) {
-      const { id, from, text } = payload as Incoming;
-      await ctx.emitEvent("comms.MessageReceived", { from, body: text }, { id: \`message-\${id}\`, subject: from });
+    // Stored and published together. The service's ids make it harmless that the same message may come twice.
+    async handleIncomingEvent(payload) {
+      const { id, from, text, sentAt } = payload as Incoming;
+      const conversation = \`chat:\${from}\`;
+      const conversationId = ref("conversations", conversation);
+      return {
+        entities: [
+          {
+            type: "conversations",
+            externalId: conversation,
+            data: { channel: "chat", participants: [{ address: from }], lastInboundAt: sentAt },
+          },
+          {
+            type: "messages",
+            externalId: id,
+            data: { conversationId, channel: "chat", direction: "inbound", from, body: text, sentAt, status: "received" },
+          },
+        ],
+        events: [
+          {
+            type: "comms.MessageReceived",
+            data: { messageId: ref("messages", id), conversationId, channel: "chat", from, body: text },
+            id: \`message-\${id}\`,
+            subject: from,
+          },
+        ],
+      };
     },
+    // The service knows a repeated key: the manifest's \`idempotent\` says so, and the hub may try again when it is in doubt.
     async sendMessage({ id, to, body }: OutboundMessage, ctx) {
       const headers = { authorization: \`Bearer \${ctx.config.apiKey}\`, "idempotency-key": id };
       const sent = await ctx.http.post<{ id: string }>("https://api.example.com/v1/messages", { to, text: body }, headers);
@@ -60,14 +91,26 @@ import { test } from "node:test";
 import { testPlugin } from "@backplane/plugin-api/testing";
 
 const config = { apiKey: "k-123", signingSecret: "s-456" };
-const body = JSON.stringify({ id: "m1", from: "+15550001", text: "Hi" });
+const body = JSON.stringify({ id: "m1", from: "+15550001", text: "Hi", sentAt: "2026-01-02T03:04:05Z" });
 const sign = (text: string): string => createHmac("sha256", config.signingSecret).update(text).digest("hex");
 
-test("a signed message becomes an event", async () => {
+test("a signed message becomes a row of its conversation and an event, once", async () => {
   await using plugin = await testPlugin({ config });
-  const answer = await plugin.webhook({ body, headers: { "x-signature": sign(body) } });
-  assert.equal(answer.status, 200);
-  assert.deepEqual(plugin.events[0]?.data, { from: "+15550001", body: "Hi" });
+  for (let time = 0; time < 2; time += 1) {
+    const answer = await plugin.webhook({ body, headers: { "x-signature": sign(body) } });
+    assert.equal(answer.status, 200);
+  }
+  const [conversation] = await plugin.rows("conversations");
+  const messages = await plugin.rows("messages");
+  assert.deepEqual(
+    messages.map((message) => [message["body"], message["conversationId"]]),
+    [["Hi", conversation?.["id"]]],
+  );
+  const received = plugin.events.filter((event) => event.type === "comms.MessageReceived");
+  assert.deepEqual(
+    received.map((event) => event.subject),
+    ["+15550001"],
+  );
 });
 
 test("a message with a wrong signature is refused", async () => {
@@ -104,6 +147,8 @@ Point the service's webhook at \`/webhooks/<organisation>/<this plugin's id>\` o
 | \`network:inbound\` | to receive webhooks |
 | \`network:outbound:api.example.com\` | to send messages |
 | \`event:publish:comms.*\` | to tell of messages that came |
+| \`data:write:conversations\` | one for each address |
+| \`data:write:messages\` | what came in |
 `,
   }),
 };

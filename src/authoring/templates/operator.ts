@@ -29,6 +29,7 @@ export const operatorTemplate: PluginTemplate = {
             required: ["note"],
             additionalProperties: false,
           },
+          idempotent: true,
         },
       ],
     },
@@ -48,8 +49,10 @@ export default definePlugin({
   },
   actions: {
     "${domain}.remember": {
-      async execute({ note }, { event }, ctx) {
-        const { id } = await ctx.emitEvent("${domain}.remembered", { note, about: event?.id ?? null });
+      // The key is the same when the run has to do this step again: the event is published once.
+      async execute({ note }, { event, run }, ctx) {
+        const options = run ? { id: run.idempotencyKey } : {};
+        const { id } = await ctx.emitEvent("${domain}.remembered", { note, about: event?.id ?? null }, options);
         return { id };
       },
     },
@@ -68,10 +71,14 @@ test("isAbove compares the event's total with the limit", async () => {
   assert.equal(await plugin.condition("${domain}.isAbove", { limit: 20 }, { event }), false);
 });
 
-test("remember publishes the note", async () => {
+test("remember publishes the note, once for one step of a run", async () => {
   await using plugin = await testPlugin();
-  await plugin.action("${domain}.remember", { note: "call back" }, { event });
-  assert.equal(plugin.events[0]?.type, "${domain}.remembered");
+  const run = { id: "r1", idempotencyKey: "r1:0" };
+  for (let time = 0; time < 2; time += 1) await plugin.action("${domain}.remember", { note: "call back" }, { event, run });
+  assert.deepEqual(
+    plugin.events.map(({ type, data }) => [type, (data as { note: string }).note]),
+    [["${domain}.remembered", "call back"]],
+  );
 });
 `,
     readme: `## Conditions and actions
