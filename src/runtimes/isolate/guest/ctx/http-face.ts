@@ -48,8 +48,9 @@ function secondsUntil(text: string | null): number | undefined {
 let requests = 0;
 
 export function createHttpFace(call: Call, send: GuestHost["send"]): object {
-  async function fetch(input: string | Request, init?: RequestInit): Promise<Response> {
+  async function fetch(input: string | Request, init?: RequestInit & { seal?: unknown }): Promise<Response> {
     const request = new Request(input, init);
+    const seal = init?.seal;
     const { method, url, redirect } = request;
     if (!web.test(url)) throw new TypeError("Only http and https URLs can be requested");
     const content = takeContent(request);
@@ -64,6 +65,7 @@ export function createHttpFace(call: Call, send: GuestHost["send"]): object {
           ...(content !== null && { body: wireBody(content) }),
           ...(redirect !== "follow" && { redirect }),
           ...(id !== undefined && { id }),
+          ...(seal !== undefined && { seal }),
         },
       ]),
       signal,
@@ -72,7 +74,7 @@ export function createHttpFace(call: Call, send: GuestHost["send"]): object {
     return responseFromHost(answer, url);
   }
 
-  async function getOrPost(url: string, init: RequestInit): Promise<unknown> {
+  async function getOrPost(url: string, init: RequestInit & { seal?: unknown }): Promise<unknown> {
     const response = await fetch(`${url}`, init);
     const body = await parsedBody(response);
     if (!response.ok) throw new HttpError(response, body);
@@ -81,12 +83,14 @@ export function createHttpFace(call: Call, send: GuestHost["send"]): object {
 
   return freeze({
     fetch,
-    get: async (url: string, headers?: Record<string, string>) => getOrPost(url, { headers }),
-    post: async (url: string, body?: unknown, headers?: Record<string, string>) => {
+    get: async (url: string, headers?: Record<string, string>, options?: { seal?: unknown }) =>
+      getOrPost(url, { headers, seal: options?.seal }),
+    post: async (url: string, body?: unknown, headers?: Record<string, string>, options?: { seal?: unknown }) => {
       const list = new Headers(headers);
-      if (isRaw(body)) return getOrPost(url, { method: "POST", headers: list, body });
+      const init = { method: "POST", headers: list, seal: options?.seal };
+      if (isRaw(body)) return getOrPost(url, { ...init, body });
       if (!list.has("content-type")) list.set("content-type", "application/json");
-      return getOrPost(url, { method: "POST", headers: list, body: body === undefined ? "" : JSON.stringify(body) });
+      return getOrPost(url, { ...init, body: body === undefined ? "" : JSON.stringify(body) });
     },
   });
 }

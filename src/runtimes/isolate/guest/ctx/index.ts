@@ -61,6 +61,10 @@ export function buildContext(environment: GuestEnvironment, host: GuestHost, exe
       given["plugins.call"] &&
       ((plugin: string, name: string, parameters: object = {}) => call("plugins.call", [plugin, name, parameters])),
   });
+  add(context, "secrets", {
+    list: given["secrets.list"] && (() => call("secrets.list", [])),
+    forget: given["secrets.forget"] && ((name: string) => call("secrets.forget", [name])),
+  });
   add(context, "storage", createStorageFace(given, call));
   context["crypto"] = createCryptoFace(given, call);
   return freeze(context);
