@@ -7,11 +7,10 @@
  */
 import { type RawBuilder, sql } from "kysely";
 import type { JsonValue } from "../base/json.ts";
-import { BackplaneError } from "../errors/error.ts";
-import type { Db, Store, Tx } from "../store/store.ts";
+import type { Db, Store } from "../store/store.ts";
 import type { ConsumerKey } from "./consumers.ts";
-import type { DeliveryFault, DeliveryInput, DeliveryKind } from "./delivery.ts";
-import { type EventRecord, storableJson, toEventRecord } from "./event-record.ts";
+import type { DeliveryFault, DeliveryKind } from "./delivery.ts";
+import { type EventRecord, toEventRecord } from "./event-record.ts";
 
 /** A claimed row, with its event where it carries one. */
 export interface ClaimedRow {
@@ -76,49 +75,6 @@ export interface Settlement {
   /** False when the try is not to count. */
   counted?: boolean | undefined;
   fault?: DeliveryFault | undefined;
-}
-
-const maxPayloadBytes = 1024 * 1024;
-
-function payloadText(payload: unknown): string {
-  const text = storableJson(payload, "$.payload");
-  const size = Buffer.byteLength(text);
-  if (size > maxPayloadBytes) throw new BackplaneError("payload_too_large", { size, limit: maxPayloadBytes });
-  return text;
-}
-
-/** Of one statement: jsonb takes no more than 256 MB. */
-const mostRows = 500;
-const mostCharacters = 16 * 1024 * 1024;
-
-/** True for each that is new. */
-export async function insertDeliveries(tx: Tx, inputs: readonly DeliveryInput[]): Promise<boolean[]> {
-  const fresh = new Set<string>();
-  let rows: string[] = [];
-  let characters = 0;
-  const insert = async (): Promise<void> => {
-    // One parameter, so that the statement is the same for any number of rows. Of equal ids in one the first is the new one.
-    const result = await sql<{ organization_id: string; consumer: string; item_id: string }>`
-      insert into deliveries (organization_id, consumer, kind, key, item_id, payload, due, traceparent)
-      select o, c, k, y, i, p, coalesce(d, now()), t from jsonb_to_recordset(${`[${rows.join(",")}]`}::jsonb)
-        as v(o text, c text, k text, y text, i text, p jsonb, d timestamptz, t text)
-      on conflict (organization_id, consumer, item_id) do nothing returning organization_id, consumer, item_id`.execute(
-      tx,
-    );
-    for (const row of result.rows) fresh.add(JSON.stringify([row.organization_id, row.consumer, row.item_id]));
-    rows = [];
-    characters = 0;
-  };
-  for (const d of inputs) {
-    const { organization: o, consumer: c, kind: k, itemId: i, traceparent: t } = d;
-    const fields = JSON.stringify({ o, c, k, y: d.key ?? i, i, d: d.due?.toISOString(), t });
-    const row = `${fields.slice(0, -1)},"p":${payloadText(d.payload)}}`;
-    if (rows.length === mostRows || (rows.length > 0 && characters + row.length > mostCharacters)) await insert();
-    rows.push(row);
-    characters += row.length;
-  }
-  if (rows.length > 0) await insert();
-  return inputs.map((d) => fresh.delete(JSON.stringify([d.organization, d.consumer, d.itemId])));
 }
 
 /**

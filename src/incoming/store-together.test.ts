@@ -76,11 +76,11 @@ for (const driver of ["pglite", "postgres"] as const)
       let transactions = 0;
       const counted: Store = {
         ...opened,
-        batchCommit: (storeAll, sizeOf) =>
+        batchCommit: (storeAll, options) =>
           opened.batchCommit((tx, items) => {
             transactions += 1;
             return storeAll(tx, items);
-          }, sizeOf),
+          }, options),
       };
       const eventLog = createEventLog({ store: opened });
       const store = createStoreTogether({

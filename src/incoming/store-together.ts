@@ -36,7 +36,7 @@ export function createStoreTogether({ store, ...parts }: StoreTogetherOptions): 
       if (shared.length > 0) await storeShared(tx, parts, shared);
       return undefined;
     },
-    ({ size }) => size,
+    { sizeOf: ({ size }) => size },
   );
 }
 

@@ -48,11 +48,17 @@ export function createStore(driver: StoreDriver): Store {
       assertOutsideTransaction("groupCommit");
       return await groupCommit((tx) => runInTransactionScope(() => work(tx)));
     },
-    batchCommit(storeAll, sizeOf) {
+    batchCommit(storeAll, { sizeOf, oneStatement = false } = {}) {
+      type Items = Parameters<typeof storeAll>[1];
       const commit = createBatchCommit({
-        ...{ transaction: begin, atOnce: atOnce.items },
+        atOnce: atOnce.items,
         ...(sizeOf ? { sizeOf } : {}),
-        storeAll: (tx, items: Parameters<typeof storeAll>[1]) => runInTransactionScope(() => storeAll(tx, items)),
+        ...(oneStatement
+          ? { transaction: (work) => work(db as Tx), storeAll }
+          : {
+              transaction: begin,
+              storeAll: (tx: Tx, items: Items) => runInTransactionScope(() => storeAll(tx, items)),
+            }),
       });
       return async (item) => {
         assertOutsideTransaction("batchCommit");

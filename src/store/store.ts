@@ -19,11 +19,16 @@ export interface Store {
   /**
    * Gives a function that stores one item together with all others of its kind that wait at that moment: one call of
    * `storeAll` in one transaction, which gives one result an item in their order, or nothing. When it throws, each item is
-   * stored by itself. `sizeOf`, in bytes or so, keeps large items from adding up.
+   * stored by itself.
    */
   batchCommit<Item, Result = undefined>(
     storeAll: (tx: Tx, items: readonly Item[]) => Promise<readonly Result[] | undefined>,
-    sizeOf?: (item: Item) => number,
+    options?: {
+      /** Bytes or characters, about: keeps large items from adding up. @default 0 */
+      sizeOf?(item: Item): number;
+      /** `storeAll` is one statement, which commits by itself, and is harmless when it comes twice. @default false */
+      oneStatement?: boolean;
+    },
   ): (item: Item) => Promise<Result>;
   /** Wakes listeners of `channel` on every node once `tx` (or the statement) has committed. Payload ≤ 7,000 bytes. */
   notify(executor: Db | Tx, channel: string, payload: string): Promise<void>;

@@ -41,6 +41,7 @@ const receivedColumns = {
   traceparent: "text",
 } as const;
 
+/** Harmless when it comes twice. */
 export async function insertReceived(tx: Tx, received: readonly Received[]): Promise<undefined> {
   const rows = received.map(({ request, id, url, traceparent }) => ({
     organization_id: request.organization,
@@ -54,7 +55,7 @@ export async function insertReceived(tx: Tx, received: readonly Received[]): Pro
   }));
   await sql`insert into webhook_requests (organization_id, id, plugin_id, method, url, headers, body, traceparent)
     select organization_id, id, plugin_id, method, url, headers, decode(body, 'base64'), traceparent
-    from ${jsonRows(rows, receivedColumns)}`.execute(tx);
+    from ${jsonRows(rows, receivedColumns)} on conflict do nothing`.execute(tx);
 }
 
 const answeredColumns = { o: "text", i: "text", s: "int", e: "text", f: "boolean" } as const;

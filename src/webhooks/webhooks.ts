@@ -116,7 +116,10 @@ const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
 export function createWebhooks(options: WebhooksOptions): Webhooks {
   const { store, installations, invoker, deliveries, timeoutMs = 10_000 } = options;
   const flood = createFloodGuard({ store, ...options.flood });
-  const storeReceived = store.batchCommit(insertReceived, ({ request }) => request.body.byteLength);
+  const storeReceived = store.batchCommit(insertReceived, {
+    sizeOf: ({ request }) => request.body.byteLength,
+    oneStatement: true,
+  });
   const storeAnswered = store.batchCommit((tx, answered: readonly Answered[]) =>
     writeAnswered(tx, deliveries, answered),
   );
