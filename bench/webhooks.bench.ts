@@ -64,38 +64,58 @@ async function measure(place: Place, { quick, log }: BenchContext): Promise<Meas
   // What does not queue needs no minute to show its pace.
   const bare = await measureBare(place, (url) => send(url, 5));
   const hub = await measureHub(place, (url) => send(url, quick ? 5 : 60));
-  if (hub.sent.accepted !== hub.delaysMs.length)
-    throw new Error(`${hub.sent.accepted} webhooks were accepted, ${hub.delaysMs.length} events came`);
-  const [p50, p99, bareP99] = [
-    percentile(hub.delaysMs, 0.5),
-    percentile(hub.delaysMs, 0.99),
-    percentile(bare.delaysMs, 0.99),
+  if (hub.sent.accepted !== hub.events.length)
+    throw new Error(`${hub.sent.accepted} webhooks were accepted, ${hub.events.length} events came`);
+  const p99 = (events: readonly Timed[]): number =>
+    percentile(
+      events.map(({ ms }) => ms),
+      0.99,
+    );
+  const p50 = percentile(
+    hub.events.map(({ ms }) => ms),
+    0.5,
+  );
+  const [all, bareP99] = [p99(hub.events), p99(bare.events)];
+  // What the hub cannot keep up with waits longer the later it came.
+  const third = Math.max(...hub.events.map(({ at }) => at)) / 3;
+  const [first, last] = [
+    p99(hub.events.filter(({ at }) => at <= third)),
+    p99(hub.events.filter(({ at }) => at >= 2 * third)),
   ];
   log(
-    `${place.goal}: accepted → event p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms (bare ${bareP99.toFixed(1)} ms); ` +
+    `${place.goal}: accepted → event p50 ${p50.toFixed(1)} ms, p99 ${all.toFixed(1)} ms, of the first third ${first.toFixed(0)}, of the last ${last.toFixed(0)} (bare ${bareP99.toFixed(1)} ms); ` +
       `${hub.sent.accepted} accepted, ${hub.sent.refused} refused, answered p99 ${percentile(hub.sent.answerMs, 0.99).toFixed(1)} ms`,
   );
   return {
     goal: place.goal,
-    value: p99,
-    text: `${p99.toFixed(0)} ms`,
+    value: all,
+    text: `${all.toFixed(0)} ms`,
     parts: {
       "p50 ms": p50,
-      "p99 ms": p99,
+      "p99 ms": all,
+      "p99 of the first third ms": first,
+      "p99 of the last third ms": last,
       "bare p99 ms": bareP99,
-      "against bare": p99 / bareP99,
+      "against bare": all / bareP99,
       "answer p99 ms": percentile(hub.sent.answerMs, 0.99),
       accepted: hub.sent.accepted,
       refused: hub.sent.refused,
-      lost: hub.sent.accepted - hub.delaysMs.length,
+      lost: hub.sent.accepted - hub.events.length,
     },
   };
 }
 
+interface Timed {
+  /** From the stored request to the published event. */
+  ms: number;
+  /** When the request came, seconds after the first. */
+  at: number;
+}
+
 interface Outcome {
   sent: Sent;
-  /** From the stored request to the published event, for each event. */
-  delaysMs: number[];
+  /** One for each event. */
+  events: Timed[];
 }
 
 async function measureHub({ server }: Place, send: (url: string) => Promise<Sent>): Promise<Outcome> {
@@ -123,13 +143,19 @@ async function measureHub({ server }: Place, send: (url: string) => Promise<Sent
   });
   await hub.lifecycle.activate(context, plugin);
   const sent = await send(`${url}/webhooks/demo/io.twilio.sms`);
-  const rows = async (): Promise<number[]> => {
-    const { rows: found } = await sql<{ ms: number }>`
-      select extract(epoch from e.accepted_at - w.received_at) * 1000 as ms
-      from events e join webhook_requests w on w.organization_id = e.organization_id
-        and substring(convert_from(w.body, 'UTF8') from 'MessageSid=(SM[0-9]+)') = e.data ->> 'externalId'
-      where e.organization_id = 'demo' and e.type = 'comms.MessageReceived'`.execute(hub.store.db);
-    return found.map(({ ms }) => Number(ms));
+  // Matched by hash: a join on what a regular expression finds would compare each request with each event.
+  const rows = async (): Promise<Timed[]> => {
+    const { rows: found } = await sql<Timed>`
+      with requests as materialized (
+        select received_at, substring(convert_from(body, 'UTF8') from 'MessageSid=(SM[0-9]+)') as sid
+        from webhook_requests where organization_id = 'demo'
+      ), received as materialized (
+        select accepted_at, data ->> 'externalId' as sid from events where organization_id = 'demo' and type = 'comms.MessageReceived'
+      )
+      select (extract(epoch from accepted_at - received_at) * 1000)::float8 as ms,
+        extract(epoch from received_at - min(received_at) over ())::float8 as at
+      from requests join received using (sid)`.execute(hub.store.db);
+    return found;
   };
   const until = Date.now() + 120_000;
   for (;;) {
@@ -141,7 +167,7 @@ async function measureHub({ server }: Place, send: (url: string) => Promise<Sent
     if (Number(count) >= sent.accepted || Date.now() > until) break;
     await sleep(250);
   }
-  return { sent, delaysMs: await rows() };
+  return { sent, events: await rows() };
 }
 
 /** Verifies, stores the request and publishes one event in the same transaction: what any server would have to do. */
@@ -154,7 +180,8 @@ async function measureBare({ server }: Place, send: (url: string) => Promise<Sen
   );
   opened.defer(() => store.close());
   const eventLog = createEventLog({ store });
-  const delaysMs: number[] = [];
+  const events: Timed[] = [];
+  const begun = performance.now();
   let base = "";
   const bare = createServer(async (request, response) => {
     const body = await text(request);
@@ -172,11 +199,11 @@ async function measureBare({ server }: Place, send: (url: string) => Promise<Sen
       id: parameters["MessageSid"]!,
       data: parameters as never,
     });
-    delaysMs.push(performance.now() - from);
+    events.push({ ms: performance.now() - from, at: (from - begun) / 1000 });
     response.writeHead(200, { "content-type": "text/xml" }).end("<Response/>");
   });
   await new Promise<void>((resolve) => bare.listen(0, "127.0.0.1", resolve));
   opened.defer(() => void bare.close());
   base = `http://127.0.0.1:${(bare.address() as AddressInfo).port}`;
-  return { sent: await send(`${base}/webhooks/demo/io.twilio.sms`), delaysMs };
+  return { sent: await send(`${base}/webhooks/demo/io.twilio.sms`), events };
 }
