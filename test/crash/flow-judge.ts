@@ -109,3 +109,11 @@ export function assertWhole({ contacts, inbound, outbound, tasks, effects, ruleR
   assert.deepEqual(cursors, { contact: itemCount });
   assert.deepEqual(open, { pending: 0, dead: 0, executions: 0 });
 }
+
+export type Fields = Partial<Record<keyof Outcome, { expected: unknown; found: unknown }>>;
+
+export function differencesOf(expected: Outcome, found: Outcome): Fields {
+  const names = Object.keys(expected) as (keyof Outcome)[];
+  const differ = names.filter((name) => JSON.stringify(expected[name]) !== JSON.stringify(found[name]));
+  return Object.fromEntries(differ.map((name) => [name, { expected: expected[name], found: found[name] }]));
+}

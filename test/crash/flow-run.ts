@@ -8,7 +8,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CrashHub, mulberry32, sleep, startHub } from "./crash-hub.ts";
-import { assertWhole, type Outcome, pendingDeliveries, readOutcome } from "./flow-judge.ts";
+import { assertWhole, differencesOf, type Fields, type Outcome, pendingDeliveries, readOutcome } from "./flow-judge.ts";
 import { ask, type Phase, setUp, stepCount, stepsOf } from "./flow-work.ts";
 import { startVendor, type Vendor } from "./vendor.ts";
 
@@ -20,8 +20,6 @@ export interface FlowRunsOptions {
   env?: Record<string, string>;
   /** More than one needs a shared database. @default 1 */
   hubs?: number;
-  /** Called when the work of a round has settled, before it is judged: a test's way to plant a flaw. */
-  beforeJudging?(round: { url: string; organizations: readonly string[]; vendor: Vendor }): Promise<void>;
   /** How long a difference may go away by itself once nothing is pending, ms. @default 20000 */
   patienceMs?: number;
 }
@@ -29,8 +27,7 @@ export interface FlowRunsOptions {
 export interface Difference {
   organization: string;
   seed: number;
-  /** Fields of the outcome. */
-  fields: Partial<Record<keyof Outcome, { expected: unknown; found: unknown }>>;
+  fields: Fields;
 }
 
 export interface FlowRunsResult {
@@ -46,12 +43,17 @@ export interface FlowRunsResult {
 export const runsPerRound = 4;
 
 export async function flowRuns(options: FlowRunsOptions): Promise<FlowRunsResult> {
-  const { seed, runs, hubs = 1 } = options;
+  const { seed, runs, hubs = 1, patienceMs } = options;
   const folder = await mkdtemp(join(tmpdir(), "backplane-flows-"));
   const result: FlowRunsResult = { runs: 0, kills: 0, differences: [], repeats: 0, phases: [] };
   const steps = new Steps();
   await using vendor = await startVendor({ onStep: () => steps.more() });
-  const env = { ...options.env, BACKPLANE_EGRESS_OVERRIDE: JSON.stringify({ "vendor.test": vendor.origin }) };
+  const env = {
+    ...options.env,
+    BACKPLANE_EGRESS_OVERRIDE: JSON.stringify({ "vendor.test": vendor.origin }),
+    // One process for the code of all organisations: to start one for each after every kill would take most of the time.
+    BACKPLANE_ISOLATION: "shared",
+  };
   const set: HubSet = { running: [], env, died: undefined };
   try {
     await beginAll(
@@ -64,12 +66,11 @@ export async function flowRuns(options: FlowRunsOptions): Promise<FlowRunsResult
       const round = { seed: seed + n, organizations: namesOf(seed + n, Math.min(runsPerRound, runs - all.length)) };
       all.push(...round.organizations.map((organization) => ({ organization, seed: round.seed })));
       await oneRound({ set, vendor, steps, result, round });
-      await judge({ set, vendor, expected, result, all: all.slice(-round.organizations.length), options });
+      await judge({ set, vendor, expected, result, all: all.slice(-round.organizations.length), patienceMs });
       if (result.differences.length > 0) break;
     }
     // What comes late, after an organisation was judged, is a difference too.
-    if (result.differences.length === 0)
-      await judge({ set, vendor, expected, result, all, options: { ...options, beforeJudging: async () => {} } });
+    if (result.differences.length === 0) await judge({ set, vendor, expected, result, all, patienceMs });
     result.runs = all.length;
     result.repeats = all.reduce((sum, { organization }) => sum + vendor.of(organization).repeats, 0);
     return result;
@@ -174,7 +175,7 @@ async function oneRound({ set, vendor, steps, result, round: { seed, organizatio
   const { running } = set;
   const plan = planOf(seed, { organizations: organizations.length, hubs: running.length });
   const accepted = new Map(organizations.map((org) => [org, { webhooks: 0, messages: 0 }]));
-  await Promise.all(organizations.map((org, n) => setUp(running[n % running.length]!.url, org)));
+  for (const [n, org] of organizations.entries()) await setUp(running[n % running.length]!.url, org);
   const reached = steps.reach(plan.afterSteps);
   const asking = Promise.all(
     organizations.map(async (org, n) => {
@@ -236,19 +237,18 @@ interface Judging {
   expected: Outcome;
   result: FlowRunsResult;
   all: readonly { organization: string; seed: number }[];
-  options: Pick<FlowRunsOptions, "beforeJudging" | "patienceMs">;
+  patienceMs: number | undefined;
 }
 
 /** Longest that work may be pending after the hubs are back, ms. */
 const settleMs = 120_000;
 
-async function judge({ set, vendor, expected, result, all, options }: Judging): Promise<void> {
-  const { patienceMs = 20_000, beforeJudging } = options;
+async function judge({ set, vendor, expected, result, all, patienceMs = 20_000 }: Judging): Promise<void> {
   const [{ url }] = set.running as [CrashHub];
   const differences = async (): Promise<Difference[]> => {
     const found: Difference[] = [];
     for (const { organization, seed } of all) {
-      const fields = compare(expected, await readOutcome(url, organization, vendor.of(organization).effects));
+      const fields = differencesOf(expected, await readOutcome(url, organization, vendor.of(organization).effects));
       if (Object.keys(fields).length > 0) found.push({ organization, seed, fields });
     }
     return found;
@@ -259,19 +259,8 @@ async function judge({ set, vendor, expected, result, all, options }: Judging): 
   // Nothing is pending between an event's commit and its deliveries either, and a hub that died may hold an execution a while.
   for (const until = Date.now() + patienceMs; found.length > 0 && Date.now() < until; found = await differences())
     await sleep(200);
-  if (beforeJudging && found.length === 0) {
-    await beforeJudging({ url, organizations: all.map(({ organization }) => organization), vendor });
-    await sleep(1_000);
-    found = await differences();
-  }
   if (set.died !== undefined) throw new Error(set.died);
   result.differences.push(...found);
-}
-
-function compare(expected: Outcome, found: Outcome): Difference["fields"] {
-  const names = Object.keys(expected) as (keyof Outcome)[];
-  const differ = names.filter((name) => JSON.stringify(expected[name]) !== JSON.stringify(found[name]));
-  return Object.fromEntries(differ.map((name) => [name, { expected: expected[name], found: found[name] }]));
 }
 
 // ---- where kills fell

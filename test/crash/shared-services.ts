@@ -38,7 +38,8 @@ export async function sharedNats(): Promise<SharedService> {
   };
 }
 
-async function statement(url: string, text: string): Promise<void> {
+/** One statement over a connection of its own. */
+export async function statement(url: string, text: string): Promise<void> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
