@@ -369,6 +369,16 @@ test("a version that names another token endpoint gets neither refresh token nor
   }
 });
 
+test("the list of connections is a list as others are: it takes a limit and a cursor, and says where it goes on", async () => {
+  const { connections, nextCursor } = (await hub.request("GET", `${base}?limit=200`, { org: "acme" })).body;
+  assert.ok(connections.length > 1);
+  assert.equal(nextCursor, null);
+  const first = (await hub.request("GET", `${base}?limit=1`, { org: "acme" })).body;
+  const rest = (await hub.request("GET", `${base}?cursor=${first.nextCursor}`, { org: "acme" })).body;
+  assert.deepEqual([...first.connections, ...rest.connections], connections);
+  assert.equal((await hub.request("GET", `${base}?cursor=made-up`, { org: "acme" })).body.code, "invalid_cursor");
+});
+
 test("organisations with the same plugin have connections of their own: neither states, tokens nor handles cross", async () => {
   await connect();
   const globex = await hub.organization("globex");

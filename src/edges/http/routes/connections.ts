@@ -2,8 +2,9 @@
 import { z } from "zod";
 import { asPluginId } from "../../../base/brands.ts";
 import type { CallbackOutcome, ConnectionContext } from "../../../connections/connections.ts";
+import { pageOf } from "../page-of.ts";
 import { Answer, defineRoute, type RouteCall, type RouteSpec } from "../route.ts";
-import { pluginParams } from "../schemas.ts";
+import { listOf, page, pluginParams } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
 
 const connectionSchema = z.object({
@@ -41,13 +42,18 @@ export function connectionRoutes({
     defineRoute({
       method: "GET",
       path: "/api/plugins/:id/connections",
-      summary: "The plugin's OAuth connections and their states; never a token",
+      summary: "The plugin's OAuth connections and their states, by name; never a token",
       tag: "connections",
       access: { role: "viewer" },
       params: pluginParams,
-      success: { status: 200, schema: z.object({ connections: z.array(connectionSchema) }) },
-      errors: ["not_found"],
-      handler: async (call) => ({ connections: await connections.list(await installationOf(call)) }),
+      query: z.strictObject(page),
+      success: { status: 200, schema: listOf("connections", connectionSchema) },
+      errors: ["not_found", "invalid_cursor"],
+      async handler(call) {
+        const all = await connections.list(await installationOf(call));
+        const { items, nextCursor } = pageOf(all, ({ name }) => name, call.query);
+        return { connections: items, nextCursor };
+      },
     }),
     defineRoute({
       method: "POST",
@@ -105,7 +111,7 @@ export function connectionRoutes({
       success: { status: 200, schema: z.string(), contentType: "text/html", description: "A page for the person." },
       async handler({ query }, { request }) {
         // Mail scanners and previews look first; that must not use up the authorisation.
-        if (request.method === "HEAD") return page("invalid");
+        if (request.method === "HEAD") return resultPage("invalid");
         const given = query as Record<string, unknown>;
         const { outcome, redirectTo } = await connections.callback({
           state: given["state"],
@@ -113,7 +119,7 @@ export function connectionRoutes({
           error: given["error"],
           iss: given["iss"],
         });
-        if (outcome !== "connected" || redirectTo === undefined) return page(outcome);
+        if (outcome !== "connected" || redirectTo === undefined) return resultPage(outcome);
         return new Answer(303, "", { ...pageHeaders, location: publicUrl() + redirectTo });
       },
     }),
@@ -149,7 +155,7 @@ const pages: Record<CallbackOutcome["outcome"], { status: number; title: string;
 };
 
 /** Nothing of the request is in it. */
-function page(outcome: CallbackOutcome["outcome"]): Answer {
+function resultPage(outcome: CallbackOutcome["outcome"]): Answer {
   const { status, title, text } = pages[outcome];
   const html = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title></head><body><h1>${title}</h1><p>${text}</p></body></html>\n`;
   return new Answer(status, html, pageHeaders);
