@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql } from "kysely";
+import { migrations } from "./migrations/index.ts";
 import { openTestStore, type TestStore } from "./test-store.ts";
 
 let started = 0;
@@ -65,7 +66,7 @@ test("an engine that was ended, or that loaded a library, is not used again", as
   const count = async (work: (store: TestStore) => Promise<unknown>): Promise<number> => {
     const before = started;
     // Both that wait are taken: whoever comes after the broken one has to start its own, or gets the broken one.
-    await using broken = await openTestStore({ statementTimeoutMs: 300 });
+    await using broken = await openTestStore({ statementTimeoutMs: 800 });
     await using other = await openTestStore();
     await work(broken);
     await broken.close();
@@ -85,4 +86,22 @@ test("an engine that was ended, or that loaded a library, is not used again", as
     1,
   );
   assert.equal(await count((store) => sql`select to_tsvector('english', 'words')`.execute(store.db)), 1);
+});
+
+const skip = process.env["TEST_DATABASE_URL"] ? false : "needs TEST_DATABASE_URL";
+
+test("databases on PostgreSQL that are made at once have the whole schema, and nothing in common", {
+  skip,
+}, async () => {
+  const open = (): ReturnType<typeof openTestStore> => openTestStore({ driver: "postgres" });
+  const [first, second] = await Promise.all([open(), open()]);
+  await first.db.insertInto("organizations").values({ id: "a", name: "A" }).execute();
+  await using third = await open();
+  for (const store of [second, third]) {
+    assert.deepEqual(await store.db.selectFrom("organizations").select("id").execute(), []);
+    const { rows } = await sql<{ n: number }>`select count(*)::int as n from schema_migrations`.execute(store.db);
+    assert.equal(rows[0]!.n, migrations.length);
+  }
+  await first[Symbol.asyncDispose]();
+  await second[Symbol.asyncDispose]();
 });

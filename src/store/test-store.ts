@@ -1,19 +1,20 @@
 /**
  * Fresh stores for tests. PGlite: in memory, started from an image that already has the schema (kept in the temporary
- * folder under a hash of the migrations). PostgreSQL: a database of its own on TEST_DATABASE_URL, dropped at dispose.
+ * folder under a hash of the migrations). PostgreSQL: a database of its own on TEST_DATABASE_URL, copied from a template with
+ * the schema and dropped at dispose.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import pg from "pg";
 import { createStore } from "./create-store.ts";
 import { migrate } from "./migrate.ts";
 import { migrations } from "./migrations/index.ts";
 import { openStore } from "./open-store.ts";
 import { openPgliteDriver } from "./pglite-driver.ts";
 import type { Store } from "./store.ts";
+import { createFromTemplate, databaseUrl, dropDatabase } from "./test-template.ts";
 import { lendWorker } from "./test-workers.ts";
 
 export type TestStore = Store & AsyncDisposable;
@@ -54,18 +55,17 @@ async function openPostgres({
   const server = process.env["TEST_DATABASE_URL"];
   if (!server) throw new Error('openTestStore({driver: "postgres"}) needs TEST_DATABASE_URL');
   const name = `bp_test_${randomBytes(6).toString("hex")}`;
-  await onServer(server, `create database ${name}`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  const drop = (): Promise<void> => onServer(server, `drop database if exists ${name} with (force)`);
+  await createFromTemplate(server, name);
+  const url = databaseUrl(server, name);
+  const drop = (): Promise<void> => dropDatabase(server, name);
   try {
     const store = await openStore({
-      databaseUrl: url.href,
+      databaseUrl: url,
       statementTimeoutMs,
       poolSize,
       log: { warn: (details) => onFault((details as { err: unknown }).err) },
     });
-    return Object.assign(disposable(store, drop), { databaseUrl: url.href });
+    return Object.assign(disposable(store, drop), { databaseUrl: url });
   } catch (error) {
     await drop();
     throw error;
@@ -83,16 +83,6 @@ function disposable(store: Store, afterClose: () => Promise<void>): TestStore {
 
 function printFault(error: unknown): void {
   console.error("test store:", error);
-}
-
-async function onServer(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await client.query(statement);
-  } finally {
-    await client.end();
-  }
 }
 
 let image: Promise<Uint8Array> | undefined;
