@@ -58,8 +58,11 @@ export interface Webhooks {
   deleteReceivedBefore(before: Date): Promise<number>;
 }
 
-/** Items of one plugin handled at once: they wait for the database more than for the plugin, and share statements. */
-const concurrency = 32;
+/**
+ * Items of one plugin handled at once: three quarters of the calls that it may run by default. They share statements, and the
+ * requests that come meanwhile must find room, or vendors wait for their answers behind items that wait for the database.
+ */
+const concurrency = 24;
 const maxItems = 1000;
 const maxAnswerBytes = 1024 * 1024;
 /** Headers that belong to the connection, or would let a plugin act as the hub's own origin. */
