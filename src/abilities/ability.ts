@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { inputSentence } from "../errors/input-faults.ts";
 import type { Installation } from "../installations/installations.ts";
 import { permits } from "../policy/permits.ts";
 import type { CallContext } from "./call-context.ts";
@@ -37,7 +38,7 @@ export function defineAbility<Schema extends z.ZodType>(definition: AbilityDefin
     oneWay: definition.oneWay ?? false,
     available: definition.available ?? (() => true),
     async run(request, args) {
-      const parsed = definition.schema.safeParse(args);
+      const parsed = definition.schema.safeParse(args, { error: inputSentence });
       if (!parsed.success) throw wrongArguments(definition.name, parsed.error);
       try {
         return await definition.run(request, parsed.data);

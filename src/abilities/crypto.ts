@@ -2,6 +2,7 @@
 import { createHash, createHmac, timingSafeEqual, type webcrypto } from "node:crypto";
 import { z } from "zod";
 import { BackplaneError } from "../errors/error.ts";
+import { inputSentence } from "../errors/input-faults.ts";
 import { type Ability, bytesSchema, defineAbility, toBytes } from "./ability.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
 import { createTurns } from "./turns.ts";
@@ -95,7 +96,7 @@ function createSubtleAbility(): Ability {
     name: "crypto.subtle",
     schema: z.tuple([z.enum(Object.keys(operations) as [keyof typeof operations])]).rest(z.unknown()),
     async run({ context, signal }, [operation, ...rest]) {
-      const parsed = operations[operation].safeParse(rest);
+      const parsed = operations[operation].safeParse(rest, { error: inputSentence });
       if (!parsed.success) throw wrong(`${operation}: ${parsed.error.issues[0]?.message ?? "wrong arguments"}`);
       try {
         const work = (): Promise<unknown> => perform(operation, parsed.data as unknown as never[]);

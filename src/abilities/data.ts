@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Entities, EntityItem, EntityWrite } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { inputSentence } from "../errors/input-faults.ts";
 import type { Installation } from "../installations/installations.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
 import { type Ability, defineAbility, hasGrant, requirePermission, storableString } from "./ability.ts";
@@ -39,9 +40,12 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       schema: z.tuple([entityType]).rest(z.unknown()),
       async run({ context }, [entity, filter, options]) {
         requirePermission(context, `data:read:${entity}`);
-        const given = queryOptions.parse(options);
+        const given = queryOptions.parse(options, { error: inputSentence });
         return wrongly("data.query", () =>
-          entities.query(context.organization, entity, fields.parse(filter ?? {}), { ...given, count: false }),
+          entities.query(context.organization, entity, fields.parse(filter ?? {}, { error: inputSentence }), {
+            ...given,
+            count: false,
+          }),
         );
       },
     }),
@@ -51,9 +55,9 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       schema: z.tuple([entityType]).rest(z.unknown()),
       async run({ context }, [entity, filter, options]) {
         requirePermission(context, `data:read:${entity}`);
-        const given = queryOptions.parse(options);
+        const given = queryOptions.parse(options, { error: inputSentence });
         return wrongly("data.page", () =>
-          entities.page(context.organization, entity, fields.parse(filter ?? {}), given),
+          entities.page(context.organization, entity, fields.parse(filter ?? {}, { error: inputSentence }), given),
         );
       },
     }),
@@ -63,7 +67,9 @@ export function createDataAbilities({ entities }: { entities: Entities }): Abili
       schema: z.tuple([entityType]).rest(z.unknown()),
       async run({ context }, [entity, filter]) {
         requirePermission(context, `data:read:${entity}`);
-        return wrongly("data.count", () => entities.count(context.organization, entity, fields.parse(filter ?? {})));
+        return wrongly("data.count", () =>
+          entities.count(context.organization, entity, fields.parse(filter ?? {}, { error: inputSentence })),
+        );
       },
     }),
     defineAbility({

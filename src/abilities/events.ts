@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { EventLog } from "../bus/event-log.ts";
 import { pluginEventIds } from "../bus/event-record.ts";
+import { inputSentence } from "../errors/input-faults.ts";
 import { formatTraceparent } from "../telemetry/trace.ts";
 import { type Ability, defineAbility, hasGrant, requirePermission } from "./ability.ts";
 
@@ -17,7 +18,7 @@ export function createEventsAbility({ eventLog }: { eventLog: EventLog }): Abili
     schema: z.tuple([z.string().max(200)]).rest(z.unknown()),
     async run({ context }, [type, data, rest]) {
       requirePermission(context, `event:publish:${type}`);
-      const { subject, id } = optionsSchema.parse(rest) ?? {};
+      const { subject, id } = optionsSchema.parse(rest, { error: inputSentence }) ?? {};
       const { plugin } = context.installation;
       const scoped = id === undefined ? undefined : pluginEventId(plugin, id);
       const published = await eventLog.accept({

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
 import { isStorableText } from "../bus/event-record.ts";
 import { BackplaneError } from "../errors/error.ts";
+import { inputSentence } from "../errors/input-faults.ts";
 import type { Store } from "../store/store.ts";
 import {
   type Ability,
@@ -77,7 +78,7 @@ export function createStorageAbilities({ store, quotaBytes = 50 * 1024 * 1024 }:
         const { plugin } = context.installation;
         const bytes = typeof content === "string" ? Buffer.from(content) : content;
         const contentType =
-          putOptions.parse(rest)?.contentType ??
+          putOptions.parse(rest, { error: inputSentence })?.contentType ??
           (typeof content === "string" ? "text/plain; charset=utf-8" : "application/octet-stream");
         await store.transaction(async (tx) => {
           // The installation's row is the lock that keeps two writers from passing the quota together.
@@ -138,7 +139,7 @@ export function createStorageAbilities({ store, quotaBytes = 50 * 1024 * 1024 }:
       schema: z.tuple([]).rest(z.unknown()),
       async run({ context }, [rest]) {
         requirePermission(context, "storage:read");
-        const { prefix = "", limit = 50, cursor } = listOptions.parse(rest) ?? {};
+        const { prefix = "", limit = 50, cursor } = listOptions.parse(rest, { error: inputSentence }) ?? {};
         let query = store.db
           .selectFrom("files")
           .select(["path", "content_type", "size", "updated_at"])

@@ -5,7 +5,8 @@ import { isObject } from "../base/json.ts";
 import { DeadLetter } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { type EventRecord, hubEventIds } from "../bus/event-record.ts";
-import { BackplaneError, type FieldError } from "../errors/error.ts";
+import { BackplaneError } from "../errors/error.ts";
+import { inputFaults, inputSentence } from "../errors/input-faults.ts";
 import type { Store } from "../store/store.ts";
 import type { HubEventHandler } from "../subscriptions/subscriptions.ts";
 import { eventSource } from "./message-entities.ts";
@@ -62,9 +63,9 @@ export function createRequestedEvents({ store, eventLog, queue, quota }: Request
 
   return async ({ event, depth }) => {
     try {
-      const parsed = requestedSchema.safeParse(event.data);
+      const parsed = requestedSchema.safeParse(event.data, { error: inputSentence });
       if (!parsed.success)
-        throw new BackplaneError("invalid_input", {}, { errors: parsed.error.issues.slice(0, 10).map(toFieldError) });
+        throw new BackplaneError("invalid_input", {}, { errors: inputFaults(parsed.error, { root: "$", most: 10 }) });
       const { channel, plugin, to, contactId, fallback } = parsed.data;
       const organization = asOrganizationId(event.organization);
       await queue.send({
@@ -89,8 +90,3 @@ export function createRequestedEvents({ store, eventLog, queue, quota }: Request
     }
   };
 }
-
-const toFieldError = ({ path, message }: { path: PropertyKey[]; message: string }): FieldError => ({
-  path: ["$", ...path.map(String)].join("."),
-  message,
-});

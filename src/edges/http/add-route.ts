@@ -3,7 +3,8 @@ import { METHODS } from "node:http";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { z } from "zod";
 import type { OrganizationId } from "../../base/brands.ts";
-import { BackplaneError, type FieldError } from "../../errors/error.ts";
+import { BackplaneError } from "../../errors/error.ts";
+import { inputFaults, inputSentence } from "../../errors/input-faults.ts";
 import { Answer, type RouteCall, type RouteSpec } from "./route.ts";
 import type { HttpTools } from "./server.ts";
 
@@ -101,12 +102,8 @@ function refuseNul(values: Record<string, unknown>): void {
 /** Error: `invalid_input` with every fault. */
 function check(schema: z.ZodType, value: unknown, place: "params" | "query" | "body"): unknown {
   if (place !== "body") refuseNul(value as Record<string, unknown>);
-  const parsed = schema.safeParse(value === undefined && place === "body" ? {} : value);
+  const given = value === undefined && place === "body" ? {} : value;
+  const parsed = schema.safeParse(given, { error: inputSentence });
   if (parsed.success) return parsed.data;
-  const errors: FieldError[] = parsed.error.issues.flatMap((issue) =>
-    issue.code === "unrecognized_keys"
-      ? issue.keys.map((key) => ({ path: [...issue.path, key].join("."), message: "is not a known field" }))
-      : [{ path: issue.path.length > 0 ? issue.path.join(".") : "$", message: issue.message }],
-  );
-  throw new BackplaneError("invalid_input", {}, { errors: errors.slice(0, 100) });
+  throw new BackplaneError("invalid_input", {}, { errors: inputFaults(parsed.error) });
 }

@@ -6,6 +6,7 @@ import { asPluginId } from "../../../base/brands.ts";
 import { knownFields } from "../../../entities/check-entity.ts";
 import type { EntityRow, EntityWrite, Provenance, QueryOptions } from "../../../entities/entities.ts";
 import { BackplaneError } from "../../../errors/error.ts";
+import { inputFaults, inputSentence } from "../../../errors/input-faults.ts";
 import { formatTraceparent, type Trace } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
 import { page } from "../schemas.ts";
@@ -235,9 +236,8 @@ function readQuery(
   query: Record<string, unknown>,
 ): { options: QueryOptions; filter: EntityFilter } {
   const own = Object.fromEntries(Object.entries(query).filter(([name]) => ownParameters.has(name)));
-  const parsed = listQuery.safeParse(own);
-  if (!parsed.success)
-    throw invalid(parsed.error.issues.map(({ path, message }) => ({ path: path.join(".") || "query", message })));
+  const parsed = listQuery.safeParse(own, { error: inputSentence });
+  if (!parsed.success) throw invalid(inputFaults(parsed.error));
   const { filter: json, text, ...options } = parsed.data;
   const parts: EntityFilter[] = json === undefined ? [] : [parseFilter(json)];
   if (text !== undefined) parts.push({ $text: text });

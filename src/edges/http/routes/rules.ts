@@ -4,6 +4,7 @@ import { asOrganizationId } from "../../../base/brands.ts";
 import { isObject, parseJson, parseJsonText } from "../../../base/json.ts";
 import { isStorableText } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
+import { inputFaults, inputSentence } from "../../../errors/input-faults.ts";
 import { defineRoute, type RouteCall, type RouteSpec } from "../route.ts";
 import { listOf, page } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
@@ -483,10 +484,10 @@ function readSaved({ body, headers, query }: SourceCall): z.infer<typeof savedSc
   const asked = isObject(query) ? query : {};
   if (!/^application\/json\b/.test(String(headers["content-type"] ?? "application/json")))
     return { source: decodeText(bytes), ...(asked as object) };
-  const parsed = savedSchema.safeParse({ ...asked, ...(parseJson(bytes, maxSourceBody) as object) });
+  const given = { ...asked, ...(parseJson(bytes, maxSourceBody) as object) };
+  const parsed = savedSchema.safeParse(given, { error: inputSentence });
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ path: issue.path.join(".") || "$", message: issue.message }));
-  throw new BackplaneError("invalid_input", {}, { errors });
+  throw new BackplaneError("invalid_input", {}, { errors: inputFaults(parsed.error) });
 }
 
 function decodeText(bytes: Buffer): string {
