@@ -20,6 +20,7 @@ import { createSecretsOf } from "./abilities/installation-secrets-cache.ts";
 import { createLoggerAbility } from "./abilities/logger.ts";
 import { createPluginsAbility } from "./abilities/plugins.ts";
 import { createProgressAbility } from "./abilities/progress.ts";
+import { createSecretsAbilities } from "./abilities/secrets.ts";
 import { createStorageAbilities } from "./abilities/storage.ts";
 import { createAccess } from "./access/access.ts";
 import { createAudit } from "./audit/audit.ts";
@@ -66,7 +67,9 @@ import { bundledOrganization, createPackages } from "./packages/packages.ts";
 import { createRules } from "./rules/rules.ts";
 import { createIsolateRuntime } from "./runtimes/isolate/host/create-isolate-runtime.ts";
 import { type RuntimeFault, scriptNameOf } from "./runtimes/runtime.ts";
+import { createKeptSecrets } from "./secrets/kept-secrets.ts";
 import { loadOrCreateKey, parseMasterKeys } from "./secrets/master-key.ts";
+import { createKeptResealing } from "./secrets/reseal-kept.ts";
 import { createVault } from "./secrets/vault.ts";
 import { defaultSettings, type HubSettings, readAdminToken, readSettings } from "./settings.ts";
 import { openStore } from "./store/open-store.ts";
@@ -224,6 +227,20 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
     log,
   });
   opened.use(connections);
+  const kept = await createKeptSecrets({
+    store,
+    vault,
+    async record(tx, { organization, plugin }, action, details) {
+      await audit.record(tx, {
+        organization,
+        actor: `plugin:${plugin}`,
+        action: `secret.${action}`,
+        target: plugin,
+        details,
+      });
+    },
+  });
+  opened.use(kept);
   const redact = (installation: Installation, text: string): string =>
     connections.tokens.redact(installation, secretsOf.open(installation)?.logRedactor.text(text) ?? text);
   const abilities = createAbilities({
@@ -236,7 +253,8 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
       createProgressAbility(),
       createEventsAbility({ eventLog }),
       ...createDataAbilities({ entities }),
-      ...createHttpAbilities({ egress, secretsOf, tokens: connections.tokens }),
+      ...createHttpAbilities({ egress, secretsOf, tokens: connections.tokens, kept }),
+      ...createSecretsAbilities({ kept }),
       ...createCryptoAbilities({ secretsOf }),
       ...createStorageAbilities({ store }),
       createPluginsAbility({
@@ -481,7 +499,17 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
     installations,
     audit,
     vault,
-    others: [createTokenResealing({ store, audit, vault })],
+    others: [
+      createTokenResealing({ store, audit, vault }),
+      createKeptResealing({
+        store,
+        vault,
+        async record(tx, { organization, plugin, name }) {
+          const details = { name, key: vault.keyId };
+          await audit.record(tx, { organization, actor: "system", action: "secret.resealed", target: plugin, details });
+        },
+      }),
+    ],
   });
   if (masterKeys.length > 1)
     jobs.every(

@@ -40,6 +40,7 @@ export interface PluginContext<Config extends object = ConfigShape> {
   readonly execution: ExecutionInfo;
   readonly crypto: CryptoAbilities;
   readonly storage: StorageAbilities;
+  readonly secrets: SecretsAbilities;
 }
 
 /** Lines of the plugin's log. `data` is stored as JSON beside the message. Secrets are blotted out. */
@@ -156,13 +157,44 @@ export type RowOf<T, Type extends string> = [T] extends [never] ? EntityOf<Type>
  */
 export interface HttpAbilities {
   /** The parsed body: JSON when the answer says so, else text. A non-2xx answer throws an {@link HttpError}. */
-  get<T = unknown>(url: string | URL, headers?: Record<string, string>): Promise<T>;
+  get<T = unknown>(url: string | URL, headers?: Record<string, string>, options?: SealAnswer): Promise<T>;
   /**
    * As `get`. `body` is sent as JSON, except text, bytes and `Blob` (sent as they are), `URLSearchParams` and `FormData` (sent as a form).
    */
-  post<T = unknown>(url: string | URL, body?: unknown, headers?: Record<string, string>): Promise<T>;
+  post<T = unknown>(
+    url: string | URL,
+    body?: unknown,
+    headers?: Record<string, string>,
+    options?: SealAnswer,
+  ): Promise<T>;
   /** As the web's `fetch`: any status resolves. Bodies are whole, not streams. */
-  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
+  fetch(input: string | URL | Request, init?: RequestInit & SealAnswer): Promise<Response>;
+}
+
+export interface SealAnswer {
+  /**
+   * Fields of a JSON answer that the hub keeps sealed under a name: `{ access_token: "item-1" }`, with dots for inner ones. What
+   * the plugin gets has a {@link SecretHandle} in their place, which later requests to the same host may hold. At most 8
+   * fields, each a text of 8 to 8,192 bytes; names are 1 to 64 letters, digits, `_` and `-`. Needs `secrets:keep`. A non-2xx
+   * answer is given as it is. Numbers past 2^53 in a sealed answer are rounded.
+   * Errors by code: `secret_misused` (a 2xx answer without the field), `limit_exceeded` (100 secrets), `permission_denied`.
+   */
+  seal?: Readonly<Record<string, string>>;
+}
+
+/** Secrets that the hub keeps of answers; see {@link SealAnswer}. Needs `secrets:keep`. Values are never given out. */
+export interface SecretsAbilities {
+  list(): Promise<KeptSecret[]>;
+  /** False when there is none of that name. */
+  forget(name: string): Promise<boolean>;
+}
+
+export interface KeptSecret {
+  name: string;
+  /** The one host it may go to: where it came from. */
+  host: string;
+  /** RFC 3339. */
+  createdAt: string;
 }
 
 export interface PluginCallAbilities {

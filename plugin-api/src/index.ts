@@ -36,6 +36,7 @@ export type {
   FieldOperators,
   HmacOptions,
   HttpAbilities,
+  KeptSecret,
   Logger,
   Page,
   PageOptions,
@@ -44,7 +45,9 @@ export type {
   PluginContext,
   QueryOptions,
   RowOf,
+  SealAnswer,
   SecretHandle,
+  SecretsAbilities,
   StorageAbilities,
   StoredFileInfo,
 } from "./context.ts";

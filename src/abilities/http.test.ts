@@ -9,7 +9,12 @@ const call = {
   context: {
     organization: "acme",
     deadline: Date.now() + 60_000,
-    installation: { id: "i", plugin: "acme.x", grants: ["network:outbound:api.vendor.com"] },
+    installation: {
+      id: "i",
+      plugin: "acme.x",
+      manifest: { permissions: [], optionalPermissions: [] },
+      grants: ["network:outbound:api.vendor.com"],
+    },
   },
   signal: new AbortController().signal,
 } as unknown as AbilityRequest;
@@ -22,6 +27,7 @@ const ability = (size: number, asked: { max?: number | undefined } = {}, redacte
       answerRedactor: () => ({ text: (text: string) => text, bytes: () => new Uint8Array(redacted) }),
     })) as never,
     tokens: {} as never,
+    kept: {} as never,
     egress: {
       async fetch(request: Parameters<Egress["fetch"]>[0]) {
         asked.max = request.maxResponseBytes;

@@ -11,9 +11,12 @@ import type { Installation } from "../installations/installations.ts";
 import { defaultLimits } from "../policy/limits.ts";
 import { grantedHosts, permits } from "../policy/permits.ts";
 import { type ConnectionToken, noTokens } from "../secrets/installation-secrets.ts";
+import type { KeptSecrets } from "../secrets/kept-secrets.ts";
+import type { Redactor } from "../secrets/redactor.ts";
 import { type Ability, bytesSchema, defineAbility, hasGrant, toBytes } from "./ability.ts";
 import type { CallContext } from "./call-context.ts";
 import type { SecretsOf } from "./installation-secrets-cache.ts";
+import { assertMaySeal, sealAnswer, sealSchema } from "./seal-answer.ts";
 import { createTurns } from "./turns.ts";
 
 const requestSchema = z.object({
@@ -25,6 +28,7 @@ const requestSchema = z.object({
     .default([]),
   body: z.union([z.string(), bytesSchema]).nullish(),
   redirect: z.enum(["follow", "manual", "error"]).optional(),
+  seal: sealSchema.optional(),
   /** Given when the plugin may abort the request. */
   id: z.string().max(20).optional(),
 });
@@ -45,6 +49,7 @@ export interface HttpOptions {
   secretsOf: SecretsOf;
   /** Access tokens of connections. */
   tokens: Pick<AccessTokens, "use" | "all" | "accepted">;
+  kept: KeptSecrets;
   /** Bytes of an answer's body. @default 3047424, which fit into one message to the guest */
   maxResponseBytes?: number;
 }
@@ -95,7 +100,7 @@ function createAborts(): Aborts {
 }
 
 function createHttpAbility(
-  { egress, secretsOf, tokens, maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes) }: HttpOptions,
+  { egress, secretsOf, tokens, kept, maxResponseBytes = bodyBytesWithin(defaultLimits.messageBytes) }: HttpOptions,
   aborts: Aborts,
 ): Ability {
   const takeTurns = createTurns({ perKey: maxAtOnce });
@@ -105,7 +110,9 @@ function createHttpAbility(
     schema: z.tuple([requestSchema]),
     async run({ context, signal: ofCall }, [request]) {
       const { installation } = context;
+      if (request.seal) assertMaySeal(context);
       const secrets = await secretsOf(installation);
+      const keeping = keepsSecrets(installation) ? await kept.of(installation) : undefined;
       const body =
         typeof request.body === "string" ? new TextEncoder().encode(request.body) : (request.body ?? undefined);
       const { signal, done } =
@@ -142,19 +149,21 @@ function createHttpAbility(
               given.set(name, token);
               used.set(name, generation);
             }
-            const filled = secrets.fill(fillable, given);
+            const filled = secrets.fill(
+              fillable,
+              given,
+              permits(installation.grants, "secrets:keep") ? keeping?.lookUp : undefined,
+            );
             return { ...hop, url: filled.request.url, headers: filled.request.headers, body: filled.request.body };
           },
-          async onAnswer(given) {
+          async onAnswer(raw) {
+            // As it came: with a handle in the place of an earlier value, the handle would be what is sealed.
+            const sealed = request.seal ? await sealAnswer(raw, { seal: request.seal, installation, kept }) : raw;
+            const given = keeping ? redacted(sealed, keeping.redactorFor(new URL(raw.url).hostname)) : sealed;
             const connected = secrets.connections.length > 0;
             if (secrets.fields.length === 0 && !connected) return given;
             const redactor = secrets.answerRedactor(connected ? await tokens.all(installation) : noTokens);
-            return {
-              ...given,
-              statusText: redactor.text(given.statusText),
-              headers: given.headers.map(([name, value]) => [name, redactor.text(value)]),
-              body: redactor.bytes(given.body),
-            };
+            return redacted(given, redactor);
           },
         });
       const accepted = (given: EgressResponse): EgressResponse => {
@@ -183,6 +192,20 @@ function createHttpAbility(
       };
     },
   });
+}
+
+/** Whether the hub may keep any for it: also when that was taken back, since answers may still quote them. */
+function keepsSecrets({ manifest }: Installation): boolean {
+  return [...manifest.permissions, ...manifest.optionalPermissions].includes("secrets:keep");
+}
+
+function redacted(answer: EgressResponse, redactor: Redactor): EgressResponse {
+  return {
+    ...answer,
+    statusText: redactor.text(answer.statusText),
+    headers: answer.headers.map(([name, value]) => [name, redactor.text(value)]),
+    body: redactor.bytes(answer.body),
+  };
 }
 
 /** A pure call reaches the hosts of its operator, as far as they are granted. */

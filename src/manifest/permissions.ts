@@ -45,6 +45,10 @@ const fixed: Record<string, Row> = {
     risk: "medium",
   },
   "storage:read": { sentence: "Read the files it has stored here.", risk: "low" },
+  "secrets:keep": {
+    sentence: "Have secrets that services give it kept sealed, and sent back to those services alone.",
+    risk: "low",
+  },
   "storage:write": { sentence: "Store, change and delete files of its own here.", risk: "medium" },
   "read:org": { sentence: "Read your organisation's name and settings.", risk: "low" },
   "write:workflows": { sentence: "Create, change and delete your automation rules.", risk: "high" },

@@ -24,6 +24,8 @@ export interface KnownSecret {
   value: string;
   /** It is the access token of a connection of this name rather than a field of the configuration. */
   connection?: string;
+  /** It came with an answer of this host, and goes nowhere else. */
+  keptFrom?: string;
 }
 
 /** The secret behind a handle. Errors: `secret_misused` for a strange handle, `secret_unreadable`. */
@@ -42,6 +44,8 @@ export function fillRequest<T extends FillableRequest>(
     const secret = lookUp(handle);
     fills += 1;
     if (fills > MAX_FILLS) throw misused(secret.field, `it appears more than ${MAX_FILLS} times in one request`);
+    if (secret.keptFrom !== undefined && secret.keptFrom !== request.host)
+      throw misused(secret.field, `it came from ${secret.keptFrom} and is sent to no other host`);
     if (!matchesAnyHost(secret.hosts, request.host)) {
       const pending = matchesAnyHost(secret.pendingHosts, request.host);
       const of = secret.connection === undefined ? "field" : "connection";

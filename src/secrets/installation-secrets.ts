@@ -46,7 +46,11 @@ export interface InstallationSecrets {
   /** Connections that the request has handles of and whose token may go to its host: their tokens are needed to fill it. */
   connectionsIn(request: FillableRequest): string[];
   /** Fills a request for its host; see fill.ts. Errors: `secret_misused`, `secret_unreadable`. */
-  fill<T extends FillableRequest>(request: T, tokens?: ConnectionTokens): { request: T; used: string[] };
+  fill<T extends FillableRequest>(
+    request: T,
+    tokens?: ConnectionTokens,
+    kept?: (handle: string) => KnownSecret | undefined,
+  ): { request: T; used: string[] };
   /** Fills a key for HMAC or another keyed operation of the hub, whose outcome does not tell the key. Same errors. */
   fillKey(text: string): { key: Uint8Array; used: string[] };
   /**
@@ -112,10 +116,10 @@ export async function openSecrets(
     return secret;
   };
   const lookUpIn =
-    (tokens: ConnectionTokens) =>
+    (tokens: ConnectionTokens, kept: (handle: string) => KnownSecret | undefined) =>
     (handle: string): KnownSecret => {
       const connection = connectionOf.get(handle);
-      if (connection === undefined) return lookUp(handle);
+      if (connection === undefined) return kept(handle) ?? lookUp(handle);
       const { name } = connection;
       const token = tokens.get(name);
       const hosts = agreedHosts(connection.hosts, token?.hosts ?? []);
@@ -142,7 +146,7 @@ export async function openSecrets(
       const found = handlesIn(request).flatMap((handle) => connectionOf.get(handle) ?? []);
       return [...new Set(found)].filter(({ hosts }) => matchesAnyHost(hosts, request.host)).map(({ name }) => name);
     },
-    fill: (request, tokens = noTokens) => fillRequest(request, lookUpIn(tokens)),
+    fill: (request, tokens = noTokens, kept = () => undefined) => fillRequest(request, lookUpIn(tokens, kept)),
     fillKey(text) {
       const used = new Set<string>();
       const key = replaceHandles(text, (handle) => {

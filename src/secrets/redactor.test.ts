@@ -79,3 +79,26 @@ test("a value that contains another goes as a whole", () => {
   ]);
   assert.equal(own.text("my-secret-key secret"), "[redacted:long] [redacted:short]");
 });
+
+test("many secrets are found in one pass as few are by a search for each", () => {
+  const secrets = Array.from({ length: 40 }, (_, n) => ({
+    field: `f${n}`,
+    value: `access-sandbox-${n}/é"${n * 7919}`,
+  }));
+  const all = createRedactor(secrets);
+  for (const { field, value } of secrets) {
+    const one = createRedactor([{ field, value }]);
+    for (const text of [
+      value,
+      JSON.stringify({ value }),
+      encodeURIComponent(value),
+      Buffer.from(value).toString("base64"),
+      "",
+    ]) {
+      const bytes = Buffer.from(`account ${text} access-sandbox-`);
+      assert.deepEqual(Buffer.from(all.bytes(bytes)).toString(), Buffer.from(one.bytes(bytes)).toString());
+    }
+  }
+  const clean = Buffer.from("nothing access-sandbox- of them".repeat(100));
+  assert.equal(all.bytes(clean), clean);
+});

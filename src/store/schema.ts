@@ -8,6 +8,7 @@ import type { ConnectorTables } from "./schema/connectors.ts";
 import type { EntityTables } from "./schema/entities.ts";
 import type { FoundationTables } from "./schema/foundation.ts";
 import type { RuleTables } from "./schema/rules.ts";
+import type { SecretTables } from "./schema/secrets.ts";
 
 export interface Database
   extends FoundationTables,
@@ -15,4 +16,5 @@ export interface Database
     ConnectionTables,
     ConnectorTables,
     ChannelTables,
-    RuleTables {}
+    RuleTables,
+    SecretTables {}

@@ -38,6 +38,8 @@ function isUsed(permission: string, { manifest, code }: Scanned): boolean {
       return new RegExp(`data\\.(upsert|delete)(<[^(]*>)?\\(\\s*"${target}"|\\btype: "${target}"`).test(code);
     case "storage:read":
       return /storage\.(get|list)\(/.test(code);
+    case "secrets:keep":
+      return /\bseal: \{/.test(code);
     case "storage:write":
       return /storage\.(put|delete)\(/.test(code);
     case "plugin:call":
@@ -61,6 +63,7 @@ export function uncoveredUses({ manifest, code }: Scanned): string[] {
     ...[...code.matchAll(/plugins\.call(?:<[^(]*>)?\(\s*"([^"]+)"/g)].map((match) => `plugin:call:${match[1]}`),
     ...(/storage\.(get|list)\(/.test(code) ? ["storage:read"] : []),
     ...(/storage\.(put|delete)\(/.test(code) ? ["storage:write"] : []),
+    ...(/\bseal: \{|\bsecrets\.(list|forget)\(/.test(code) ? ["secrets:keep"] : []),
   ];
   if (code.includes("emitEvent(") && !asked(manifest).some((held) => held.startsWith("event:publish:")))
     needed.push("event:publish:…");

@@ -11,6 +11,7 @@ import { channels } from "./0006-channels.ts";
 import { rules } from "./0007-rules.ts";
 import { eventPositions } from "./0008-event-positions.ts";
 import { refusedItems } from "./0009-refused-items.ts";
+import { keptSecrets } from "./0010-kept-secrets.ts";
 import type { Migration } from "./migration.ts";
 
 export type { Migration };
@@ -25,4 +26,5 @@ export const migrations: readonly Migration[] = [
   rules,
   eventPositions,
   refusedItems,
+  keptSecrets,
 ];
