@@ -8,7 +8,7 @@ import { readSettings } from "../../src/settings.ts";
 
 const { url } = await startHub(
   { ...readSettings(process.env), pluginsDir: null },
-  { takeover: { leaseMs: 4000, heartbeatMs: 500, lostAfterMs: 3000 } },
+  { takeover: { leaseMs: 8000, heartbeatMs: 500, lostAfterMs: 4000 } },
 );
 console.log(`Backplane listening on ${url}`);
 // Node writes its cache when a process ends, which a killed one never does.

@@ -45,7 +45,10 @@ export async function killRun({
       const work = Promise.all(
         Array.from({ length: 6 }, () => sendUntil({ running, accepted, signal: load.signal, random })),
       );
+      const before = accepted.length;
       await sleep(200 + random() * 1000);
+      // On a busy machine a hub may have taken nothing by then, and its death would prove nothing.
+      for (const until = Date.now() + 30_000; accepted.length < before + 4 && Date.now() < until; ) await sleep(20);
       const victim = Math.floor(random() * running.length);
       running[victim]!.child.kill("SIGKILL");
       if (hubs > 1) await sleep(200 + random() * 500);
