@@ -1,4 +1,5 @@
 /** The Store over a driver: Kysely, transactions with retry, notifications, locks; errors of a lost database or a full disk get our codes. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { Kysely, PostgresDialect, type PostgresPool, sql } from "kysely";
 import type { QueryConfig } from "pg";
 import { backoffMs } from "../base/backoff.ts";
@@ -18,6 +19,11 @@ const maxPayloadBytes = 7000;
 export function createStore(driver: StoreDriver): Store {
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: guardedPool(driver) }) });
 
+  /** What a transaction has announced already: announcing it again changes nothing, and costs a statement. */
+  const announced = new WeakMap<object, Map<string, [channel: string, payload: string]>>();
+  // What listeners do belongs to none of the callers that wake them.
+  const inOwnContext = AsyncLocalStorage.snapshot();
+
   async function transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     assertOutsideTransaction("transaction");
     return begin((tx) => runInTransactionScope(() => work(tx)));
@@ -26,7 +32,14 @@ export function createStore(driver: StoreDriver): Store {
   async function begin<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await db.transaction().execute(work);
+        let committed: Tx | undefined;
+        const result = await db.transaction().execute((tx) => {
+          committed = tx;
+          return work(tx);
+        });
+        for (const [channel, payload] of announced.get(committed!)?.values() ?? [])
+          inOwnContext(() => driver.emit?.(channel, payload));
+        return result;
       } catch (error) {
         if (!isRetryable(error) || attempt > maxRetries) throw mapDatabaseError(error);
         await sleep(backoffMs(attempt, { baseMs: 5, capMs: 200 }));
@@ -37,8 +50,6 @@ export function createStore(driver: StoreDriver): Store {
   // One connection commits one after the other; a server's connections commit side by side. What shares statements gains more from waiting.
   const atOnce = driver.name === "pglite" ? { works: 1, items: 1 } : { works: 4, items: 2 };
   const groupCommit = createGroupCommit({ transaction: begin, atOnce: atOnce.works });
-  /** What a transaction has announced already: announcing it again changes nothing, and costs a statement. */
-  const announced = new WeakMap<object, Set<string>>();
 
   return {
     driver: driver.name,
@@ -70,13 +81,14 @@ export function createStore(driver: StoreDriver): Store {
         throw new BackplaneError("payload_too_large", { size: Buffer.byteLength(payload), limit: maxPayloadBytes });
       }
       if (executor !== db) {
-        const known = announced.get(executor) ?? new Set();
+        const known = announced.get(executor) ?? new Map();
         announced.set(executor, known);
         const message = `${channel}\n${payload}`;
         if (known.has(message)) return;
-        known.add(message);
+        known.set(message, [channel, payload]);
       }
-      await sql`select pg_notify(${assertChannel(channel)}, ${payload})`.execute(executor);
+      if (!driver.emit || executor === db)
+        await sql`select pg_notify(${assertChannel(channel)}, ${payload})`.execute(executor);
     },
     async listen(channel, listener) {
       assertOutsideTransaction("listen");

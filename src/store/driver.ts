@@ -15,6 +15,8 @@ export interface StoreDriver {
   withoutDeadline<T>(work: () => Promise<T>): Promise<T>;
   /** Calls `onPayload` for every notification of `channel` until disposed. */
   listen(channel: string, onPayload: (payload: string) => void): Promise<Disposable>;
+  /** Of a database that one process has to itself: tells its listeners without a statement. */
+  emit?(channel: string, payload: string): void;
   tryWithLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined>;
   close(): Promise<void>;
 }

@@ -158,6 +158,10 @@ class EmbeddedDriver implements PgliteDriver {
     return { [Symbol.dispose]: entry.remove };
   }
 
+  emit(channel: string, payload: string): void {
+    this.#listeners.emit(channel, payload);
+  }
+
   async tryWithLock<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
     if (this.#locks.has(name)) return undefined;
     this.#locks.add(name);
