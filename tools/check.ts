@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
+import { setPriority } from "node:os";
 import { join, relative } from "node:path";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -39,6 +40,8 @@ const staticChecks = [
 function runStaticCheck(check: (typeof staticChecks)[number]): Promise<void> {
   return new Promise((resolve) => {
     const child = spawn(join(bin, check.command), check.args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    // They take what the tests that run meanwhile leave: no test shall miss its time for a compiler.
+    if (child.pid !== undefined) setPriority(child.pid, 10);
     let output = "";
     child.stdout.on("data", (chunk) => (output += chunk));
     child.stderr.on("data", (chunk) => (output += chunk));
@@ -54,6 +57,10 @@ function runStaticCheck(check: (typeof staticChecks)[number]): Promise<void> {
       resolve();
     });
   });
+}
+
+async function runStaticChecks(): Promise<void> {
+  if (filters.length === 0) for (const check of staticChecks) await runStaticCheck(check);
 }
 
 /** Tests of bundled plugins are an author's tests: test/plugins runs them as `backplane test` does. */
@@ -87,14 +94,41 @@ const isLong = (file: string): boolean =>
     file,
   );
 
+/** What a machine of two cores holds at once, in the unit of `weight`. */
+const room = 6;
+
 /**
- * How many files run at once. Those that measure time or throw bombs run alone, so that neighbours do not disturb them; whole
- * hubs with all their processes run in twos. Most of the others wait more than they work.
+ * What a file takes of the machine. Those that measure time or throw bombs run alone, so that neighbours do not disturb them;
+ * whole hubs with all their processes run in twos, the others in threes. Some wait for timers more than they work.
  */
-function atOnce(file: string): 1 | 2 | 3 {
-  if (/test\/escape\/([\w-]+|deputy\/(floods|input))\.test\.ts$/.test(file)) return 1;
-  if (/runtimes\/isolate\/(host|runner)\//.test(file)) return 1;
-  return /test\/(escape|e2e|crash)\//.test(file) ? 2 : 3;
+function weight(file: string): number {
+  if (/test\/escape\/([\w-]+|deputy\/(floods|input))\.test\.ts$/.test(file)) return room;
+  if (/runtimes\/isolate\/(host|runner)\//.test(file)) return room;
+  if (/test\/(escape|e2e|crash)\//.test(file)) return 3;
+  return /bus\/deliveries|channels\/channels\.test|rules\/rule-runs/.test(file) ? 1 : 2;
+}
+
+/** Starts each file as soon as there is room for it. */
+async function runTogether(files: readonly string[]): Promise<void> {
+  const waiting = [...files];
+  const running = new Set<Promise<void>>();
+  let free = room;
+  const next = (): string | undefined => {
+    const at = waiting.findIndex((file) => weight(file) <= free);
+    return at < 0 ? undefined : waiting.splice(at, 1)[0];
+  };
+  const start = (file: string): void => {
+    free -= weight(file);
+    const ended = runTests([file], 1).finally(() => {
+      free += weight(file);
+      running.delete(ended);
+    });
+    running.add(ended);
+  };
+  while (waiting.length > 0 || running.size > 0) {
+    for (let file = next(); file !== undefined; file = next()) start(file);
+    await Promise.race(running);
+  }
 }
 
 async function runTests(files: string[], concurrency: number): Promise<void> {
@@ -170,13 +204,10 @@ async function runAgain(again: string[]): Promise<void> {
 // Hundreds of processes load the same modules: they share what Node makes of the TypeScript.
 process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compile");
 const startedAt = Date.now();
-if (filters.length === 0) for (const check of staticChecks) await runStaticCheck(check);
 const files = testFiles();
-for (const count of [3, 2, 1] as const)
-  await runTests(
-    files.filter((file) => atOnce(file) === count),
-    count,
-  );
+const alone = files.filter((file) => weight(file) === room);
+await Promise.all([runTogether(files.filter((file) => !alone.includes(file))), runStaticChecks()]);
+await runTogether(alone);
 if (process.env["CI"] && failedFiles.size > 0 && failedFiles.size <= 5) await runAgain([...failedFiles]);
 
 if (files.length === 0) {
