@@ -33,16 +33,23 @@ export interface LogRange {
 }
 
 /**
- * The events of a range with their `position`, oldest first. Each event is one search by key, and reading ends with the last one
- * wanted: rows come in the order of their index and need no sorting as a whole.
+ * The events of a range with their `position`, oldest first, each found by one search by key. Which rows hold them is settled before a
+ * row is opened: left to itself the planner opens all to the end of the log and sorts. The first row may begin before the range.
  */
 export function eventsInOrder({ organization, after, where, columns, limit }: LogRange): RawBuilder<unknown> {
-  return sql`select e.*, p.first + u.nth - 1 as position
-    from event_positions p cross join lateral unnest(p.ids) with ordinality as u(id, nth)
-    cross join lateral (select ${columns} from events where organization_id = ${organization} and id = u.id limit 1) e
-    where p.organization_id = ${organization} and p.last > ${after} and p.first + u.nth - 1 > ${after}
-      ${where === undefined ? sql`` : sql`and ${where}`}
-    order by p.last, u.nth limit ${limit}`;
+  const size = sql`p.last - p.first + 1`;
+  return sql`select e.*, place.position from (
+      select u.id, p.first + u.nth - 1 as position from (
+        select p.*, sum(${size}) over (order by p.last) - (${size}) - first_value(${size}) over (order by p.last) as before from (
+          select p.first, p.last, p.ids from event_positions p
+          where p.organization_id = ${organization} and p.last > ${after} ${where === undefined ? sql`` : sql`and ${where}`}
+          order by p.last limit ${limit}
+        ) p
+      ) p cross join lateral unnest(p.ids) with ordinality as u(id, nth)
+      where p.before < ${limit} and p.first + u.nth - 1 > ${after} order by position limit ${limit}
+    ) place
+    cross join lateral (select ${columns} from events where organization_id = ${organization} and id = place.id limit 1) e
+    order by place.position`;
 }
 
 /** Whether events of the rows `p` are of a pattern: `*`, a type, or a prefix that ends in `.*`. */
