@@ -19,6 +19,7 @@ import type { Packages } from "../packages/packages.ts";
 import { pendingPermissions } from "../policy/consent.ts";
 import { maskConfig } from "../secrets/config.ts";
 import type { Store } from "../store/store.ts";
+import { assertOutsideEvent } from "../subscriptions/outside-event.ts";
 import { formatTraceparent, newTrace } from "../telemetry/trace.ts";
 
 /** What the embedding API needs of a hub; the composition root supplies it. */
@@ -95,6 +96,7 @@ export interface OrganizationRuntime {
   readonly organization: string;
   readonly plugin: PlatformPlugins;
   readonly events: {
+    /** Error: `invalid_input` for a type or an id that nobody outside the hub may give. */
     publish(event: { type: string; data?: unknown; subject?: string; id?: string }): Promise<{ id: string }>;
   };
   readonly executions: {
@@ -230,6 +232,7 @@ function organizationRuntime(getHub: () => Promise<EmbeddedHub>, id: string): Or
     },
     events: {
       async publish({ type, data, subject, id: eventId }) {
+        assertOutsideEvent({ type, id: eventId });
         const hub = await getHub();
         const { id: accepted } = await hub.store.transaction((tx) =>
           hub.eventLog.publish(tx, {

@@ -120,6 +120,19 @@ test("events are published once per id", async () => {
   assert.deepEqual(await rt.events.publish({ type: "shop.opened", id: "e-1" }), { id: "e-1" });
 });
 
+test("an event is held to what HTTP holds it to: its type, and what is the hub's or a plugin's alone", async () => {
+  const rt = await platform.runtime("org-123");
+  for (const event of [
+    { type: "shop" },
+    { type: "shop.*" },
+    { type: "Shop.opened" },
+    { type: "plugin.installed" },
+    { type: "shop.opened", id: "plugin:acme.sums#1" },
+    { type: "shop.opened", id: "hub:message:1" },
+  ])
+    await assert.rejects(rt.events.publish(event), code("invalid_input"), JSON.stringify(event));
+});
+
 test("one folder, one hub: a second platform on it is refused, and the first goes on", async () => {
   await assert.rejects(createPlatform({ dataDir, logLevel: "silent" }), code("data_folder_locked"));
   assert.ok(Array.isArray(await (await platform.runtime("org-123")).plugin.listPlugins()));

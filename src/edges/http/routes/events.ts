@@ -1,17 +1,13 @@
 /** Events, their consumers, and what could not be delivered. The stream is in event-stream.ts. */
 import { z } from "zod";
 import { decodeCursor, encodeCursor } from "../../../base/cursor.ts";
-import { hubEventIds, pluginEventIds } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
-import { eventTypeFault } from "../../../manifest/event-pattern.ts";
 import { hubConsumerOwner } from "../../../policy/consumers.ts";
+import { assertOutsideEvent } from "../../../subscriptions/outside-event.ts";
 import { formatTraceparent } from "../../../telemetry/trace.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
 import { eventSchema, listOf, page } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
-
-/** Event domains that only the hub publishes. */
-const reserved = /^(plugin|backplane)(\.|$)/;
 
 export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): RouteSpec[] {
   return [
@@ -30,22 +26,7 @@ export function eventRoutes({ eventLog, consumers, deliveries }: HttpServices): 
       success: { status: 202, schema: z.object({ id: z.string() }) },
       errors: ["invalid_input", "payload_too_large"],
       async handler({ organization, body, actor, trace }) {
-        if (reserved.test(body.type))
-          throw new BackplaneError(
-            "invalid_input",
-            {},
-            { errors: [{ path: "type", message: "events of `plugin` and `backplane` are published by the hub only" }] },
-          );
-        const taken = [pluginEventIds, hubEventIds].find((prefix) => body.id?.startsWith(prefix));
-        if (taken !== undefined)
-          throw new BackplaneError(
-            "invalid_input",
-            {},
-            { errors: [{ path: "id", message: `ids that begin with \`${taken}\` are not for people` }] },
-          );
-        const fault = eventTypeFault(body.type);
-        if (fault !== undefined)
-          throw new BackplaneError("invalid_input", {}, { errors: [{ path: "type", message: fault }] });
+        assertOutsideEvent(body);
         const { id } = await eventLog.accept({
           organization,
           type: body.type,
