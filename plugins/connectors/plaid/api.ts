@@ -2,13 +2,12 @@
  * Requests to Plaid (https://plaid.com/docs/api/): JSON posts with the credentials in headers, and errors that come as
  * `{error_type, error_code, error_message}` with status 400 (https://plaid.com/docs/errors/).
  */
-import { isHttpError, type PluginContext, type SecretHandle } from "@backplane/plugin-api";
+import { isHttpError, type PluginContext, type SealAnswer, type SecretHandle } from "@backplane/plugin-api";
 
 export interface Config {
   environment: "sandbox" | "production";
   clientId: string;
   secret: SecretHandle;
-  storageKey?: SecretHandle;
   clientName: string;
   language: string;
   countryCodes: string[];
@@ -36,15 +35,12 @@ interface ErrorBody {
   error_message?: string;
 }
 
-export async function post<T>(ctx: Context, path: string, body: object): Promise<T> {
+export async function post<T>(ctx: Context, path: string, body: object, options?: SealAnswer): Promise<T> {
   const { environment, clientId, secret } = ctx.config;
   const base = environment === "production" ? "https://production.plaid.com" : "https://sandbox.plaid.com";
   try {
-    return await ctx.http.post<T>(`${base}${path}`, body, {
-      "plaid-client-id": clientId,
-      "plaid-secret": secret,
-      "plaid-version": "2020-09-14",
-    });
+    const headers = { "plaid-client-id": clientId, "plaid-secret": secret, "plaid-version": "2020-09-14" };
+    return await ctx.http.post<T>(`${base}${path}`, body, headers, options);
   } catch (error) {
     if (isHttpError(error) && error.status !== 429 && error.status < 500 && isErrorBody(error.body))
       throw new PlaidRefusal(path, error.body);

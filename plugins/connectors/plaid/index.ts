@@ -79,7 +79,7 @@ export default definePlugin<Config>({
         if (!(error instanceof PlaidRefusal && ["ITEM_NOT_FOUND", "INVALID_ACCESS_TOKEN"].includes(error.code)))
           throw error;
       }
-      return { removed: await forgetItem(ctx, itemId) };
+      return { removed: await forgetItem(ctx, item) };
     },
     async accounts({ itemId }: { itemId?: string }, ctx) {
       const items = await listItems(ctx);

@@ -147,10 +147,18 @@ describe("linking", () => {
     assert.equal(body["products"], undefined);
   });
 
-  test("another storage key does not open the tokens, and says what to do", async () => {
-    await using plugin = await linked([]);
-    await plugin.configure({ ...config, storageKey: "another long random text" });
-    await assert.rejects(plugin.call("accounts"), { message: /storageKey has changed/ });
+  test("only the hub knows the access token: the plugin sends a handle, which becomes the token at Plaid", async () => {
+    await using plugin = await testPlugin({ config, http: link() });
+    await plugin.call("exchangePublicToken", { publicToken: "p" });
+    await plugin.call("accounts");
+    assert.deepEqual(plugin.requests.at(-1)?.json, { access_token: "access-sandbox-item-1" });
+    // Plaid gave no token: nothing is linked with what is not there.
+    const odd = script("/item/public_token/exchange", { body: { item_id: "item-2", request_id: "r" } });
+    await using none = await testPlugin({ config, http: [odd] });
+    await assert.rejects(none.call("exchangePublicToken", { publicToken: "p" }), {
+      message: /no text where the secret/,
+    });
+    assert.deepEqual(await none.call("items"), { items: [] });
   });
 
   test("a removed item is forgotten, also when Plaid has removed it before", async () => {
