@@ -5,6 +5,7 @@
  */
 import type { OrganizationId } from "../base/brands.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
+import type { BundledOffers } from "./bundled-offers.ts";
 import type { OperatorCatalog, OperatorEntry, VariableEntry } from "./language/types.ts";
 import { type OfferedSince, offersOf, type ReadHistory } from "./operator-holders.ts";
 
@@ -47,6 +48,7 @@ const maxKept = 1000;
 export interface OperatorCatalogsOptions {
   installations: Pick<Installations, "list" | "onChange">;
   readHistory: ReadHistory;
+  bundledOffers: BundledOffers;
   /** Told once by each node of what an active plugin offers under an id that another one holds. */
   onHeld?(organization: OrganizationId, held: OperatorInfo): void;
 }
@@ -54,6 +56,7 @@ export interface OperatorCatalogsOptions {
 export function createOperatorCatalogs({
   installations,
   readHistory,
+  bundledOffers,
   onHeld,
 }: OperatorCatalogsOptions): OperatorCatalogs {
   const kept = new Map<OrganizationId, Promise<LoadedCatalog>>();
@@ -77,7 +80,15 @@ export function createOperatorCatalogs({
     }
     const oldestFirst = all.reverse();
     const contested = contestedOf(oldestFirst);
-    if (contested.length === 0) return catalogOf(oldestFirst);
+    const installable = new Map(await bundledOffers());
+    for (const [id, plugin] of installable)
+      if (oldestFirst.some((installation) => installation.plugin === plugin)) installable.delete(id);
+    const withHints = ({ active, installed, ...rest }: LoadedCatalog): LoadedCatalog => ({
+      active: { ...active, installable },
+      installed: { ...installed, installable },
+      ...rest,
+    });
+    if (contested.length === 0) return withHints(catalogOf(oldestFirst));
     const catalog = catalogOf(oldestFirst, await readHistory(contested));
     const isActive = new Set(
       contested.flatMap(({ plugin, status }) => (status === "active" ? [plugin as string] : [])),
@@ -89,7 +100,7 @@ export function createOperatorCatalogs({
       told.add(name);
       onHeld?.(organization, held);
     }
-    return catalog;
+    return withHints(catalog);
   };
 
   return {

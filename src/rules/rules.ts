@@ -13,6 +13,7 @@ import type { Jobs } from "../jobs/jobs.ts";
 import type { Packages } from "../packages/packages.ts";
 import type { Store } from "../store/store.ts";
 import type { Subscriptions } from "../subscriptions/subscriptions.ts";
+import { createBundledOffers } from "./bundled-offers.ts";
 import { type DryRunAnswer, type DryRunRequest, dryRun } from "./dry-run.ts";
 import { createOperatorCalls } from "./operator-calls.ts";
 import { createOperatorCatalogs, type OperatorInfo } from "./operator-catalog.ts";
@@ -43,7 +44,7 @@ export interface RulesOptions {
   deliveries: Deliveries;
   subscriptions: Pick<Subscriptions, "onHub">;
   installations: Pick<Installations, "list" | "onChange">;
-  packages: Pick<Packages, "resolve">;
+  packages: Pick<Packages, "resolve" | "list" | "get">;
   invoker: Pick<Invoker, "run">;
   jobs: Pick<Jobs, "every">;
   redactorOf: RedactorOf;
@@ -75,6 +76,7 @@ export async function createRules(options: RulesOptions): Promise<Rules> {
   const catalogs = createOperatorCatalogs({
     installations,
     readHistory: createHistory({ store, packages: options.packages }),
+    bundledOffers: createBundledOffers({ packages: options.packages }),
     onHeld: (organization, held) => options.onHeld?.(organization, held),
   });
   const sets = createRuleSets({ store, catalogs });

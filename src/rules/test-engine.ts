@@ -183,7 +183,11 @@ export async function openEngine(
           return { [Symbol.dispose]: () => void listeners.delete(listener as never) };
         },
       },
-      packages: { resolve: () => Promise.reject(new BackplaneError("not_found", { thing: "package" })) },
+      packages: {
+        resolve: () => Promise.reject(new BackplaneError("not_found", { thing: "package" })),
+        get: () => Promise.reject(new BackplaneError("not_found", { thing: "package" })),
+        list: async () => ({ packages: [], nextCursor: null }),
+      },
       invoker,
       jobs,
       redactorOf,

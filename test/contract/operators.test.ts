@@ -163,6 +163,22 @@ actions:
   assert.match((await runForTest(["rules", "runs"], { env })).out, /succeeded\s+2\/2\s+1 message failed/);
 });
 
+test("an operator of a bundled plugin that is not installed is answered with the plugin and what to type", async () => {
+  const source = 'name: N\ntrigger: {webhook: x}\nactions: [{operator: comms.sendSms, params: {to: "+1", body: b}}]';
+  const elsewhere = await hub.organization("elsewhere");
+  const env = { BACKPLANE_URL: hub.url, BACKPLANE_TOKEN: elsewhere.adminKey };
+  const faults = async (): Promise<string> =>
+    JSON.stringify(
+      (await hub.request("POST", "/api/rules/validate", { token: elsewhere.adminKey, body: { source } })).body.faults,
+    );
+  const command = "install io.madeopen.comms-rules --grant all --activate";
+  assert.match(await faults(), new RegExp(`io\\.madeopen\\.comms-rules.*not installed: .backplane ${command}`));
+  assert.equal((await runForTest(command.split(" "), { env })).code, 0);
+  assert.equal(await faults(), "[]");
+  await runForTest(["deactivate", "io.madeopen.comms-rules"], { env });
+  assert.match(await faults(), /not active: `backplane activate io\.madeopen\.comms-rules`/);
+});
+
 test("an email that no channel carries is told as a failed message", async () => {
   const context = { run: { id: "run1", idempotencyKey: "run1:1" } };
   const asked = await run("action", "comms.sendEmail", { to: "ada-phone", subject: "S", body: "B" }, context);

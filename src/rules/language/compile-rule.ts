@@ -364,15 +364,14 @@ class Compiler {
     if (entry !== undefined) return entry;
     const other = kind === "conditions" ? "actions" : "conditions";
     const one = kind === "conditions" ? "condition" : "action";
-    const plugin = this.#catalog.offered?.get(id);
     let hint: string;
     if (this.#catalog[other].has(id)) hint = ` It is ${other === "actions" ? "an action" : "a condition"}.`;
-    else if (plugin !== undefined) hint = ` The plugin \`${clip(plugin)}\` offers it; install and activate that.`;
+    else if (this.#whoOffers(id) !== undefined) hint = ` ${this.#whoOffers(id)}`;
     else {
       hint = didYouMean(id, this.#catalog[kind].keys());
-      const near = hint === "" ? nearest(id, this.#catalog.offered?.keys() ?? []) : undefined;
-      if (near !== undefined)
-        hint = ` The plugin \`${clip(this.#catalog.offered?.get(near) ?? "")}\` offers \`${clip(near)}\`.`;
+      const others = [...(this.#catalog.offered?.keys() ?? []), ...(this.#catalog.installable?.keys() ?? [])];
+      const near = hint === "" ? nearest(id, others) : undefined;
+      if (near !== undefined) hint = ` ${this.#whoOffers(near, `\`${clip(near)}\``)}`;
     }
     this.#reading.fault("operator_unknown", `There is no ${one} \`${clip(id)}\` here.${hint}`, [...path, "operator"]);
     return undefined;
@@ -417,10 +416,21 @@ class Compiler {
     return { roots, absent: reasons };
   }
 
+  /** A plugin that could offer it here, and what to type for that. */
+  #whoOffers(id: string, called = "it"): string | undefined {
+    const paused = this.#catalog.offered?.get(id);
+    if (paused !== undefined)
+      return `The plugin \`${clip(paused)}\` offers ${called} and is not active: \`backplane activate ${clip(paused)}\`.`;
+    const bundled = this.#catalog.installable?.get(id);
+    return bundled === undefined
+      ? undefined
+      : `The plugin \`${clip(bundled)}\` offers ${called} and is not installed: \`backplane install ${clip(bundled)} --grant all --activate\`.`;
+  }
+
   #addOffered(reasons: Map<string, string>): void {
-    for (const [name, plugin] of this.#catalog.offered ?? [])
+    for (const [name] of [...(this.#catalog.installable ?? []), ...(this.#catalog.offered ?? [])])
       if (!this.#catalog.variables.has(name) && !name.includes("."))
-        reasons.set(name, `The plugin \`${clip(plugin)}\` offers \`${clip(name)}\`; install and activate that.`);
+        reasons.set(name, this.#whoOffers(name, `\`${clip(name)}\``)!);
   }
 
   /** The names of the language come first: a plugin cannot take them over. */

@@ -74,6 +74,10 @@ export const testCatalog: OperatorCatalog = {
     ["smart-home.SetLightingScene", "acme.smart-home"],
     ["scene", "acme.smart-home"],
   ]),
+  installable: new Map([
+    ["places.Arrived", "io.example.places"],
+    ["nearby", "io.example.places"],
+  ]),
 };
 
 export const vipRule = `# "If a VIP misses 3+ calls, send them a follow-up email"

@@ -50,6 +50,8 @@ export interface OperatorCatalog {
   variables: ReadonlyMap<string, VariableEntry>;
   /** Operators and variables of plugins that are not active here, by id: the plugin to turn on. Only for messages. */
   offered?: ReadonlyMap<string, string>;
+  /** Those of bundled plugins that are not installed here, by id. Only for messages. */
+  installable?: ReadonlyMap<string, string>;
 }
 
 export type RuleMode = "single" | "queued" | "parallel" | "restart";
