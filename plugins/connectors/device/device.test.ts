@@ -29,6 +29,23 @@ const arrived = (minutes: number, id = "s1"): object => ({
   place: fixtures.office,
 });
 
+test("a place belongs to its device: another device with the same id neither moves nor renames it", async () => {
+  await using plugin = await testPlugin();
+  const mine = await register(plugin);
+  const other = await register(plugin);
+  await push(plugin, mine.token, [arrived(3)]);
+  const elsewhere = { ...fixtures.office, name: "Not the office", placeType: "home", latitude: 1, longitude: 1 };
+  await push(plugin, other.token, [{ id: "s1", type: "place_arrived", at: ago(2), place: elsewhere }]);
+  const places = await plugin.rows("places");
+  assert.deepEqual(places.map(({ name, placeType }) => [name, placeType]).toSorted(), [
+    ["Not the office", "home"],
+    ["Office", "work"],
+  ]);
+  const devices = await plugin.rows("devices");
+  const at = (id: string): unknown => devices.find((device) => device["id"] === id)?.["currentPlaceId"];
+  assert.notEqual(at(mine.deviceId), at(other.deviceId));
+});
+
 test("a device arrives at the office: a place, its present state, and one event however often it is told", async () => {
   await using plugin = await testPlugin();
   const { deviceId, token } = await register(plugin);

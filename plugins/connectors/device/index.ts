@@ -55,7 +55,7 @@ export default definePlugin<Config>({
       return changesOf({
         device,
         samples,
-        places: await storePlaces(samples, ctx),
+        places: await storePlaces(deviceId, samples, ctx),
         batteryLowPercent: ctx.config.batteryLowPercent,
         freshSince: new Date(Date.now() - ctx.config.staleAfterMinutes * 60_000).toISOString(),
       });
@@ -92,13 +92,16 @@ export default definePlugin<Config>({
   },
 });
 
-/** Places are rows of their own, so that rules and people can name them; gives their ids by the agent's. */
-async function storePlaces(samples: readonly Sample[], ctx: Context): Promise<Map<string, string>> {
+/** Places are rows of their own, so that rules and people can name them; gives their ids by the agent's. Each belongs to its device. */
+async function storePlaces(deviceId: string, samples: readonly Sample[], ctx: Context): Promise<Map<string, string>> {
   const places = new Map<string, PlaceInfo>();
   for (const sample of samples) if ("place" in sample) places.set(sample.place.id, sample.place);
   const rows = await Promise.all(
     [...places].map(async ([id, { id: _id, ...place }]) => {
-      const row = await ctx.data.upsert<{ id: string }>("places", { externalId: id, ...place });
+      const row = await ctx.data.upsert<{ id: string }>("places", {
+        externalId: `${deviceId}:${id}`,
+        ...place,
+      });
       return [id, row.id] as const;
     }),
   );

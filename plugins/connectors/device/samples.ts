@@ -1,7 +1,7 @@
 /** What agents send: a batch of samples, each checked by itself, so that one wrong sample does not lose its neighbours. */
 
 export interface PlaceInfo {
-  /** The agent's own id of the place: the same place always has the same one. */
+  /** The agent's own id of the place: the same place always has the same one on its device; other devices' ids are others. */
   id: string;
   name?: string;
   /** `home`, `work`, `gym`, … */
