@@ -47,12 +47,12 @@ export interface Work {
 export async function ask({ org, random, running, onAccepted }: Work): Promise<void> {
   /** A caller who got no answer asks again, with the same ids: that is what they are for. */
   const insist = async (path: string, body: object): Promise<void> => {
-    for (const until = Date.now() + 120_000; Date.now() < until; await sleep(50)) {
+    for (const until = Date.now() + 300_000; Date.now() < until; await sleep(50)) {
       const { url } = running[Math.floor(random() * running.length)]!;
       const answer = await call(url, path, { org, body }).catch(() => undefined);
       if (answer !== undefined && (answer.status < 300 || answer.status === 409)) return;
     }
-    throw new Error(`${org}: ${path} was not accepted within two minutes`);
+    throw new Error(`${org}: ${path} was not accepted within five minutes`);
   };
   await Promise.all([
     insist(`/api/connectors/${plugin}/sync`, {}),
