@@ -80,6 +80,9 @@ export interface PlannedSync {
 
 export interface ConnectorState {
   plugin: PluginId;
+  /** Of its plugin: nothing is synced unless it is `active`. */
+  status: Installation["status"];
+  statusReason: string | null;
   paused: boolean;
   sync: PlannedSync;
   fullSync: PlannedSync;
@@ -91,7 +94,7 @@ export interface ConnectorState {
   realtime: (RealtimeState & { nextAt: Date | null }) | null;
 }
 
-export type ListedConnector = ConnectorState & { name: string; status: Installation["status"] };
+export type ListedConnector = ConnectorState & { name: string };
 
 export interface PositionChange {
   at: Date;
@@ -402,6 +405,8 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
     const live = installation.status === "active" && row?.paused !== true;
     return {
       plugin,
+      status: installation.status,
+      statusReason: installation.statusReason,
       paused: row?.paused ?? false,
       sync: plannedOf(installation, row, "sync", live),
       fullSync: plannedOf(installation, row, "full", live),
@@ -475,11 +480,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       const found = await Promise.all(ids.map((id) => installations.find(organization, asPluginId(id))));
       const connectors: ListedConnector[] = [];
       for (const installation of found)
-        if (installation)
-          connectors.push({
-            ...(await presentState(installation)),
-            ...{ name: installation.name, status: installation.status },
-          });
+        if (installation) connectors.push({ ...(await presentState(installation)), name: installation.name });
       return { connectors, nextCursor: rows.length > limit ? encodeCursor([ids.at(-1)!]) : null };
     },
     async sync({ organization, plugin, full = false, types, actor, trace }) {

@@ -127,6 +127,25 @@ test("a sync by HTTP runs in the sandbox and stores; two organisations with equa
   );
 });
 
+test("a connector that is not consented to or activated is told as such, not as idle", async () => {
+  const keys = await hub.organization("waits");
+  assert.equal((await hub.publish("waits", plugin)).status, 201);
+  const by = { token: keys.adminKey };
+  const body = { id: "acme.crm", grants: [] };
+  assert.equal((await hub.request("POST", "/api/plugins", { ...by, body })).status, 201);
+  const state = (await hub.request("GET", "/api/connectors/acme.crm/state", by)).body;
+  assert.deepEqual([state.status, state.run, state.sync.nextAt], ["pending_config", null, null]);
+  const env = { BACKPLANE_URL: hub.url, BACKPLANE_TOKEN: keys.adminKey };
+  for (const args of [
+    ["sync", "status", "acme.crm"],
+    ["sync", "status"],
+  ]) {
+    const { out } = await runForTest(args, { env });
+    assert.match(out, /not active \(pending_config/);
+    assert.doesNotMatch(out, /idle/);
+  }
+});
+
 test("the state shows cursors, history and the listener, and takes what an admin sets", async () => {
   const { body } = await until(async () => {
     const answer = await hub.request("GET", `${base}/state`, as(acme));

@@ -28,6 +28,8 @@ interface Planned {
 
 interface State {
   plugin: string;
+  status: string;
+  statusReason: string | null;
   paused: boolean;
   sync: Planned;
   fullSync: Planned;
@@ -205,7 +207,13 @@ function countsOf({ counts }: SyncRun): string {
   return [`${counts.items} items`, ...named.map((name) => `${counts[name]} ${name}`)].join(", ");
 }
 
-const doing = ({ paused, run }: State): string => (paused ? "paused" : run === null ? "idle" : progressOf(run));
+/** A plugin that is not active syncs nothing, however much it looks as if it only waited. */
+function doing({ plugin, status, statusReason, paused, run }: State): string {
+  if (status === "active") return paused ? "paused" : run === null ? "idle" : progressOf(run);
+  const hint =
+    status === "pending_config" ? `; see \`backplane grants ${plugin}\`, then \`backplane activate ${plugin}\`` : "";
+  return `not active (${status}${statusReason === null ? "" : `: ${statusReason}`})${hint}`;
+}
 
 const lastOf = ({ lastRun }: State): string =>
   lastRun === null

@@ -64,6 +64,8 @@ const plannedSchema = z.object({
 
 const stateSchema = z.object({
   plugin: z.string(),
+  status: z.string(),
+  statusReason: z.string().nullable(),
   paused: z.boolean(),
   sync: plannedSchema,
   fullSync: plannedSchema,
@@ -118,12 +120,12 @@ export function connectorRoutes({ connectors }: Pick<HttpServices, "connectors">
       query: z.strictObject(page),
       success: {
         status: 200,
-        schema: listOf("connectors", stateSchema.extend({ name: z.string(), status: z.string() })),
+        schema: listOf("connectors", stateSchema.extend({ name: z.string() })),
       },
       async handler({ organization, query }) {
         const { connectors: found, nextCursor } = await connectors.list(organization, query);
         return {
-          connectors: found.map(({ name, status, ...state }) => ({ ...presentState(state), name, status })),
+          connectors: found.map(({ name, ...state }) => ({ ...presentState(state), name })),
           nextCursor,
         };
       },
@@ -350,9 +352,9 @@ function presentChange({ at, position, ...change }: PositionChange): Record<stri
 }
 
 function presentState(state: ConnectorState): Record<string, unknown> {
-  const { plugin, paused, sync, fullSync, position, run, lastRun, realtime } = state;
+  const { plugin, status, statusReason, paused, sync, fullSync, position, run, lastRun, realtime } = state;
   return {
-    ...{ plugin, paused },
+    ...{ plugin, status, statusReason, paused },
     sync: { ...sync, nextAt: iso(sync.nextAt) },
     fullSync: { ...fullSync, nextAt: iso(fullSync.nextAt) },
     position: presentPosition(position),
