@@ -1,7 +1,7 @@
 /**
  * A rule over past events, without side effects: streams the log in batches, matches, asks conditions in their walls, renders
  * params, and counts; beside it the live rule over the same events, for the difference. Knows nothing of jobs and rows:
- * replays.ts starts it and keeps what it tells.
+ * replays.ts starts it and keeps what it tells. Long because matching, remembering and counting share the state of one pass.
  *
  * Answers of conditions are remembered: for one event always, and over events where the operator is declared idempotent and the
  * events are of one type with equal data (so equal in all an operator may look at but id, time and source). They are answers

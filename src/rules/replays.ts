@@ -1,6 +1,7 @@
 /**
  * Replays as jobs: a draft over the stored events of some days, kept with progress, totals and a sample of decisions, and
- * cancelled at any time. One that its hub did not survive begins again: it has no effects.
+ * cancelled at any time. One that its hub did not survive begins again: it has no effects. Long
+ * because a job, its rows and what people read of them are one table.
  */
 import { sql } from "kysely";
 import type { OrganizationId } from "../base/brands.ts";

@@ -1,6 +1,7 @@
 /**
  * Rules as they are kept: sources with their versions, and beside them what sets them off (consumers of events, due times,
- * hooks), which changes in the same transaction. Changes of one organisation follow each other: each raises its revision first.
+ * hooks), which changes in the same transaction. Changes of one organisation follow each other: each raises its revision first. Long because
+ * saving, applying, switching, restoring and removing are one transaction in five forms.
  */
 import { randomBytes } from "node:crypto";
 import { Cron } from "croner";

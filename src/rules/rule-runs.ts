@@ -1,6 +1,6 @@
 /**
  * Runs from the moment a rule is set off: which of them begin, by mode, and with what delivery; reading, cancelling and
- * forgetting them. What a run does is run-worker.ts.
+ * forgetting them. What a run does is run-worker.ts. Long because every statement that changes what is queued is here.
  *
  * A run is `queued` with its delivery in one transaction → `running` → `succeeded`, `failed`, `cancelled` or `skipped` (it
  * was decided not to act). One that is never to run is written as `skipped` at once, so that everybody sees why. Its id is

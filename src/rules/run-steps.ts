@@ -2,7 +2,7 @@
  * The actions of one run: each step is written before it begins and again when it has ended, so whoever goes on after a kill
  * knows what was done. Steps end `succeeded` or `failed`; `waiting` ones are tried again at their time; one that is `running`
  * when a run is taken up was under way when its hub was lost: it is run again where its operator is idempotent (with the same
- * key), else nobody knows what it did and it fails with `outcome_unknown`.
+ * key), else nobody knows what it did and it fails with `outcome_unknown`. Long because all steps of this state machine are here.
  */
 import { sql } from "kysely";
 import type { OrganizationId } from "../base/brands.ts";
