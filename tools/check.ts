@@ -63,7 +63,7 @@ async function runStaticChecks(): Promise<void> {
   if (filters.length === 0) for (const check of staticChecks) await runStaticCheck(check);
 }
 
-/** Tests of bundled plugins are an author's tests: test/plugins runs them as `backplane test` does. */
+/** Tests of bundled plugins are an author's tests: test/plugins runs them, on the kit of `backplane test`. */
 function testFiles(): string[] {
   const patterns = [
     "src/**/*.test.ts",
