@@ -292,6 +292,8 @@ for (const driver of ["pglite", "postgres"] as const)
         {
           externalId: "2",
           displayName: "Bob",
+          familyName: "Builder",
+          jobTitle: "Foreman",
           birthday: "1990-01-01",
           phones: [{ number: "+15550001" }],
           score: 50,
@@ -328,6 +330,7 @@ for (const driver of ["pglite", "postgres"] as const)
         [{ tags: ["vip", "nope"] }, ""],
         [{ $text: "ada love" }, "1"],
         [{ $text: "acme" }, "2"],
+        [{ $text: "build foreman" }, "2"],
         [{ $text: "ada@exam" }, "1"],
         [{ $text: "o'\\br & | ! <-> (" }, ""],
         [{ $or: [{ displayName: "Bob" }, { displayName: "Cy" }] }, "23"],

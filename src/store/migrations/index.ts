@@ -12,6 +12,7 @@ import { rules } from "./0007-rules.ts";
 import { eventPositions } from "./0008-event-positions.ts";
 import { refusedItems } from "./0009-refused-items.ts";
 import { keptSecrets } from "./0010-kept-secrets.ts";
+import { namesInText } from "./0011-names-in-text.ts";
 import type { Migration } from "./migration.ts";
 
 export type { Migration };
@@ -27,4 +28,5 @@ export const migrations: readonly Migration[] = [
   eventPositions,
   refusedItems,
   keptSecrets,
+  namesInText,
 ];
