@@ -494,6 +494,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
     },
     {},
   );
+  jobs.every("idle connections", 60 * 60 * 1000, (signal) => connections.renewIdle(signal));
   const resealing = createSecretResealing({
     store,
     installations,

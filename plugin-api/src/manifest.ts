@@ -254,6 +254,19 @@ export const manifestSchema = {
           description: "Where the user agrees. `{field}` stands for a field of the configuration.",
         },
         tokenUrl: { $ref: "#/$defs/url", description: "`{field}` stands for a field of the configuration." },
+        revocationUrl: {
+          $ref: "#/$defs/url",
+          description:
+            "Where the hub takes tokens back when the connection ends (RFC 7009); on the host of `tokenUrl`.",
+        },
+        renewAfterDays: {
+          type: "integer",
+          minimum: 1,
+          maximum: 365,
+          default: 7,
+          description:
+            "A refresh token that nobody has used for so long is used by the hub, before the service lets it lapse.",
+        },
         scopes: { type: "array", maxItems: 64, items: { type: "string", maxLength: 200 } },
         hosts: {
           type: "array",

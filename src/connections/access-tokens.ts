@@ -57,6 +57,8 @@ export interface AccessTokens {
   all(installation: Installation): Promise<ConnectionTokens>;
   /** Takes tokens out of a text, as far as they are in memory. */
   redact(installation: Installation, text: string): string;
+  /** Renews the tokens of a connection that nobody has used for as long as its manifest says; false when it is not so long yet. */
+  renewIdle(installation: Installation, name: string): Promise<boolean>;
   /** Gives up the connections whose servers are others in the installation's version: a person must agree again. */
   review(installation: Installation): Promise<void>;
   /** The row of a plugin's connection changed; `undefined`: any may have. */
@@ -331,6 +333,14 @@ export function createAccessTokens({ store, vault, endpoint, ...options }: Acces
     },
     all: async (installation) => tokensOf(await load(installation)),
     redact: (installation, text) => kept.get(installation.id)?.redactor?.text(text) ?? text,
+    async renewIdle(installation, name) {
+      const loaded = (await load(installation)).get(name);
+      const { renewAfterDays = 7 } = declaredConnection(installation, name);
+      if (loaded?.tokens?.refreshToken === undefined || loaded.row.status !== "connected") return false;
+      if (startOf(loaded.row) > Date.now() - renewAfterDays * 86_400_000) return false;
+      await renewed(installation, loaded);
+      return true;
+    },
     async review(installation) {
       const declared = new Map(declaredConnections(installation.manifest));
       if (declared.size === 0) return;

@@ -72,6 +72,35 @@ export async function readRows(
     .execute();
 }
 
+type IdleRow = Pick<ConnectionRow, "organization_id" | "plugin_id" | "installation_id" | "name">;
+
+const idlePage = 200;
+
+/** Those that have been idle for a day at least, page by page: how long is too long is for their manifests to say. */
+export async function* idleRows(db: Db): AsyncGenerator<IdleRow> {
+  for (let after: Omit<IdleRow, "installation_id"> = { organization_id: "", plugin_id: "", name: "" }; ; ) {
+    const rows = await db
+      .selectFrom("connections")
+      .select(["organization_id", "plugin_id", "installation_id", "name"])
+      .where("status", "=", "connected")
+      .where("refreshable", "=", true)
+      .where(sql<boolean>`coalesce(refreshed_at, connected_at) < now() - interval '1 day'`)
+      .where(sql<boolean>`(retry_at is null or retry_at <= now())`)
+      .where(
+        sql<boolean>`(organization_id, plugin_id, name) > (${after.organization_id}, ${after.plugin_id}, ${after.name})`,
+      )
+      .orderBy("organization_id")
+      .orderBy("plugin_id")
+      .orderBy("name")
+      .limit(idlePage)
+      .execute();
+    yield* rows;
+    const last = rows.at(-1);
+    if (!last || rows.length < idlePage) return;
+    after = last;
+  }
+}
+
 /** Sealed for this installation's connection alone, with the hosts somebody agreed to. */
 export async function sealTokens(
   vault: Vault,

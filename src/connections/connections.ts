@@ -22,6 +22,7 @@ import { type AccessTokens, createAccessTokens, expiryOf, maxFormer } from "./ac
 import {
   type ConnectionRow,
   type ConnectionStatus,
+  idleRows,
   keyOf,
   openTokens,
   readRow,
@@ -105,7 +106,12 @@ export interface Connections extends AsyncDisposable {
     name: string,
     given: Partial<TokenAnswer> & Pick<TokenAnswer, "accessToken">,
   ): Promise<void>;
-  /** Forgets the tokens. Error: `not_found`. */
+  /**
+   * Renews the refresh tokens that nobody has used for as long as their manifests say, and counts them: services let idle ones
+   * lapse. One that fails keeps its grant, as with any renewal.
+   */
+  renewIdle(signal?: AbortSignal): Promise<number>;
+  /** Forgets the tokens, and takes them back at the service where the manifest says how: best effort, audited. Error: `not_found`. */
   disconnect(context: ConnectionContext, installation: Installation, name: string): Promise<void>;
   /** Why the plugin cannot work fully; from memory. */
   readiness(installation: Installation): string | undefined;
@@ -389,6 +395,40 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     tokens.forget(installation.id);
   };
 
+  /** Asks the service to end what was given, once the hub has forgotten it. */
+  const takeBack = async (
+    context: ConnectionContext,
+    installation: Installation,
+    row: ConnectionRow,
+  ): Promise<void> => {
+    const declared = declaredConnections(installation.manifest).find(([name]) => name === row.name)?.[1];
+    if (declared?.revocationUrl === undefined || row.sealed === null) return;
+    const reason = await (async () => {
+      const given = await openTokens(vault, row);
+      if (given === undefined) return "its tokens are gone";
+      const moved = movedReason(given, serversOf(declared));
+      if (moved !== undefined) return moved;
+      const request = requestOf(installation, await clientOf(vault, installation, row.name));
+      // The service ends the access tokens of a grant with its refresh token.
+      await endpoint.revoke(
+        request,
+        given.refreshToken ?? given.accessToken,
+        given.refreshToken === undefined ? "access_token" : "refresh_token",
+      );
+      return undefined;
+    })().catch((error: unknown) =>
+      error instanceof TokenFailure || error instanceof BackplaneError
+        ? error.message
+        : "something went wrong in the hub",
+    );
+    await store.transaction((tx) =>
+      record(tx, context, installation, reason === undefined ? "revoked" : "revocation_failed", {
+        connection: row.name,
+        ...(reason === undefined ? {} : { reason: reason.slice(0, 500) }),
+      }),
+    );
+  };
+
   /** Single use: whoever deletes it has it. */
   const takeAttempt = async (
     state: unknown,
@@ -578,7 +618,20 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
           declared.grant === "client_credentials" ? given.expiresIn !== undefined : given.refreshToken !== undefined,
       });
     },
+    async renewIdle(signal) {
+      let renewed = 0;
+      for await (const { organization_id, plugin_id, installation_id, name } of idleRows(store.db)) {
+        if (signal?.aborted) break;
+        const installation = await installations.find(asOrganizationId(organization_id), asPluginId(plugin_id));
+        if (installation?.id !== installation_id || installation.status !== "active") continue;
+        if (!declaredConnections(installation.manifest).some(([declared]) => declared === name)) continue;
+        // It is written to the row, the log and, where a person is needed, the audit log.
+        if (await tokens.renewIdle(installation, name).catch(() => false)) renewed += 1;
+      }
+      return renewed;
+    },
     async disconnect(context, installation, name) {
+      const before = await readRow(store.db, keyOf(installation, name));
       await store.transaction(async (tx) => {
         await lock(tx, installation);
         const of = { organization_id: installation.organization, plugin_id: installation.plugin, name };
@@ -596,6 +649,7 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
         await announce(tx, installation);
       });
       tokens.forget(installation.id);
+      if (before?.installation_id === installation.id) await takeBack(context, installation, before);
     },
     readiness(installation) {
       const of = standing.get(slotOf(installation.organization, installation.plugin));

@@ -17,6 +17,8 @@ export interface Client {
   /** Present for `authorization_code`. */
   authorizationUrl: string | undefined;
   tokenUrl: string;
+  /** Where tokens are taken back, on the host of `tokenUrl`. */
+  revocationUrl: string | undefined;
   /** Host of `tokenUrl`. */
   tokenHost: string;
   scopes: readonly string[];
@@ -71,6 +73,7 @@ export async function clientOf(vault: Vault, installation: Installation, name: s
     grant: declared.grant,
     authorizationUrl: declared.authorizationUrl === undefined ? undefined : fill(declared.authorizationUrl),
     tokenUrl,
+    revocationUrl: declared.revocationUrl === undefined ? undefined : fill(declared.revocationUrl),
     tokenHost,
     scopes: declared.scopes ?? [],
     hosts: declared.hosts,

@@ -10,6 +10,7 @@ const client: Client = {
   grant: "authorization_code",
   authorizationUrl: "https://login.vendor.com/authorize?prompt=consent",
   tokenUrl: "https://login.vendor.com/token",
+  revocationUrl: undefined,
   tokenHost: "login.vendor.com",
   scopes: ["a", "b"],
   hosts: ["api.vendor.com"],

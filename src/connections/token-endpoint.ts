@@ -59,17 +59,20 @@ export interface TokenEndpoint {
     client: Client,
     values: { redirectUri: string; state: string; codeVerifier: string | undefined },
   ): Promise<string>;
-  /** All three reject with `TokenFailure` alone. */
+  /** These and `refresh` and `clientCredentials` reject with `TokenFailure` alone. */
   exchangeCode(
     request: TokenRequest,
     values: { redirectUri: string; code: string; codeVerifier: string | undefined },
   ): Promise<TokenAnswer>;
   refresh(request: TokenRequest, refreshToken: string): Promise<TokenAnswer>;
   clientCredentials(request: TokenRequest): Promise<TokenAnswer>;
+  /** Takes a token back at the client's `revocationUrl` (RFC 7009). Rejects with `TokenFailure` alone, after 5 s at most. */
+  revoke(request: TokenRequest, token: string, kind: "refresh_token" | "access_token"): Promise<void>;
 }
 
 /** Wall time of one conversation, ms: well below the lease under which a refresh runs. */
 export const tokenTimeoutMs = 20_000;
+const revocationTimeoutMs = 5_000;
 const maxAnswerBytes = 256 * 1024;
 const maxTokenLength = 32_768;
 
@@ -141,6 +144,17 @@ export function createTokenEndpoint({ egress }: { egress: Pick<Egress, "fetch"> 
           request.client.scopes.length > 0 ? { scope: request.client.scopes.join(" ") } : {},
         ),
       ),
+    async revoke(request, token, kind) {
+      const heard: Heard = {};
+      const config = configurationOf(request.client);
+      config.timeout = revocationTimeoutMs / 1000;
+      config[oauth.customFetch] = (url, options) => guardedFetch(egress, request, { url, options, heard });
+      try {
+        await oauth.tokenRevocation(config, token, { token_type_hint: kind });
+      } catch (error) {
+        throw failureOf(error, heard, [token, request.client.clientSecret ?? ""]);
+      }
+    },
   };
 }
 
@@ -157,6 +171,7 @@ function configurationOf(client: Client): oauth.Configuration {
     {
       issuer: new URL(client.tokenUrl).origin,
       token_endpoint: client.tokenUrl,
+      ...(client.revocationUrl === undefined ? {} : { revocation_endpoint: client.revocationUrl }),
       ...(client.authorizationUrl === undefined ? {} : { authorization_endpoint: client.authorizationUrl }),
     },
     client.clientId,

@@ -67,6 +67,12 @@ const wrong: [title: string, connection: object, path: string, sentence: RegExp]
     `${at}.tokenUrl`,
     /user information/,
   ],
+  [
+    "a revocation address elsewhere",
+    { ...base, revocationUrl: "https://other.vendor.com/revoke" },
+    `${at}.revocationUrl`,
+    /host is that of `tokenUrl`/,
+  ],
   ["a port", { ...base, tokenUrl: "https://login.vendor.com:8443/" }, `${at}.tokenUrl`, /port/],
   ["an address of this machine", { ...base, tokenUrl: "https://127.0.0.1/" }, `${at}.tokenUrl`, /IP address/],
   ["a backslash", { ...base, tokenUrl: "https://login.vendor.com\\.evil.com/" }, `${at}.tokenUrl`, /refused|backslash/],

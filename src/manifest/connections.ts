@@ -66,7 +66,7 @@ function nameFaults(name: string, settings: Settings, path: Segment[]): Fault[] 
 }
 
 function addressFaults(connection: Raw, settings: Settings, declared: readonly string[], path: Segment[]): Fault[] {
-  const { grant, authorizationUrl, tokenUrl } = connection;
+  const { grant, authorizationUrl, tokenUrl, revocationUrl } = connection;
   const faults: Fault[] = [];
   if (grant === "authorization_code" && authorizationUrl === undefined)
     faults.push({
@@ -79,11 +79,17 @@ function addressFaults(connection: Raw, settings: Settings, declared: readonly s
       path: [...path, "authorizationUrl"],
       message: "Nobody has to agree with `client_credentials`; remove it.",
     });
-  for (const [field, url] of Object.entries({ authorizationUrl, tokenUrl })) {
+  for (const [field, url] of Object.entries({ authorizationUrl, tokenUrl, revocationUrl })) {
     if (typeof url !== "string") continue;
     const found = addressFault(url) ?? settingFault(url, settings);
     if (found !== undefined) faults.push({ path: [...path, field], message: found });
-    else if (field === "tokenUrl") {
+    else if (field === "revocationUrl") {
+      if (typeof tokenUrl !== "string" || !URL.canParse(tokenUrl) || new URL(url).host !== new URL(tokenUrl).host)
+        faults.push({
+          path: [...path, field],
+          message: "It gets the client's secret and its tokens, so its host is that of `tokenUrl`.",
+        });
+    } else if (field === "tokenUrl") {
       const needed = `network:outbound:${new URL(url).hostname}`;
       if (!declared.some((held) => covers(held, needed)))
         faults.push({

@@ -24,6 +24,8 @@ export interface OAuthServer extends AsyncDisposable {
   readonly override: string;
   /** Grants asked of the token endpoint, in order. */
   readonly tokenRequests: { grant: string; form: URLSearchParams; authorization: string | undefined }[];
+  /** What was asked of the revocation endpoint, in order. */
+  readonly revocations: URLSearchParams[];
   /** Requests to the API, in order. */
   readonly apiRequests: { host: string; path: string; headers: Record<string, string>; body: string }[];
   /** Seconds that access tokens are good for. */
@@ -124,6 +126,15 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     }
   }
 
+  async function revoke(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const form = new URLSearchParams(await text(request));
+    server.revocations.push(form);
+    if (server.failing) return answer(response, server.failing.status, server.failing.body, server.failing.headers);
+    const grant = refreshes.get(form.get("token") ?? "");
+    if (grant) grant.revoked = true;
+    answer(response, 200, undefined);
+  }
+
   async function api(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
     const body = await text(request);
@@ -161,7 +172,9 @@ export async function startOAuthServer(): Promise<OAuthServer> {
     const work =
       url.hostname === "login.vendor.com" && url.pathname.endsWith("/token")
         ? token(request, response)
-        : api(request, response, url);
+        : url.pathname === "/revoke"
+          ? revoke(request, response)
+          : api(request, response, url);
     work.catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
@@ -174,6 +187,7 @@ export async function startOAuthServer(): Promise<OAuthServer> {
       Object.fromEntries(["login", "api", "other"].map((name) => [`${name}.vendor.com`, origin])),
     ),
     tokenRequests: [],
+    revocations: [],
     apiRequests: [],
     expiresIn: 3600,
     rotate: true,
