@@ -283,6 +283,7 @@ async function compose({ settings, nodeId, log, opened, override, givenStore, ta
     cacheDir: join(settings.dataDir, "cache", "code"),
     inline: true,
     log: (message, details) => log.debug(details, message),
+    warn: (message, details) => log.warn(details, message),
     callbacks: {
       async onAbilityCall(call) {
         const end = metrics.abilityDuration.startTimer({ ability: call.ability });
