@@ -251,6 +251,26 @@ test("a complete full sync deletes what syncs have stored and it did not see, an
   assert.deepEqual(await store.db.selectFrom("connector_seen").selectAll().execute(), []);
 });
 
+test("a full sync spares what a push wrote in the minute before, and not what a sync did", async () => {
+  const connector = calls([item("1"), item("2"), item("pushed")], [item("1")], [item("1")]);
+  const organization = await install(connector);
+  await syncs(organization);
+  const pushed = (when: Date): Promise<unknown> =>
+    store.db
+      .updateTable("entities")
+      .set({ execution_id: "of a push", updated_at: when })
+      .where("organization_id", "=", organization)
+      .where("external_id", "=", "pushed")
+      .execute();
+  await pushed(new Date());
+  const first = await syncs(organization, { full: true });
+  assert.equal(first.counts.deleted, 1);
+  assert.deepEqual(await rows(organization), ["1=1", "pushed=pushed"]);
+  await pushed(new Date(Date.now() - 61_000));
+  await syncs(organization, { full: true });
+  assert.deepEqual(await rows(organization), ["1=1"]);
+});
+
 test("a full sync that fails leaves the cursor as it was and deletes nothing", async () => {
   const connector = calls(
     [item("1", { cursor: "a" })],

@@ -62,7 +62,7 @@ const sweepSize = 500;
 const maxPairs = 1_000;
 /** Characters of all cursors together: they are written with every batch. */
 const maxPosition = 1024 * 1024;
-/** Rows written this shortly before a full run began may have come by a push that the service's list does not show yet. */
+/** Rows that no sync wrote last, this shortly before a full run began, may have come by a push that the service's list does not show yet. */
 const sweepMarginMs = 60_000;
 /** Rejected items that are kept with a run. */
 const maxRejections = 50;
@@ -405,6 +405,11 @@ async function sweep({ store, entities, installations }: SyncRunsOptions, run: R
     where s.organization_id = ${organization} and s.plugin_id = ${plugin}`.execute(store.db);
   const types = stored.map(({ type }) => type).filter((type) => permits(grants, `data:write:${type}`));
   const before = new Date(run.startedAt!.getTime() - sweepMarginMs).toISOString();
+  // Only the last call of a run is known: rows of earlier ones are spared like a push, and the next full run tells.
+  const { rows: recent } = await sql<{ execution_id: string }>`
+    select execution_id from connector_runs where organization_id = ${organization} and plugin_id = ${plugin}
+    and execution_id is not null and ended_at >= ${before}::text::timestamptz`.execute(store.db);
+  const ofSyncs = recent.map(({ execution_id }) => execution_id);
   for (;;) {
     const deleted = await store.transaction(async (tx) => {
       await holdRun(tx, run);
@@ -414,7 +419,7 @@ async function sweep({ store, entities, installations }: SyncRunsOptions, run: R
           where s.organization_id = ${organization} and s.plugin_id = ${plugin}) pairs on pairs.type = e.type and pairs.source = e.source
         where e.organization_id = ${organization} and e.type = any(${types}::text[])
         and e.external_id is not null and e.deleted_at is null
-        and e.updated_at < ${before}::text::timestamptz
+        and (e.updated_at < ${before}::text::timestamptz or e.execution_id = any(${ofSyncs}::text[]))
         and not exists (select 1 from connector_seen n where n.organization_id = ${organization} and n.plugin_id = ${plugin} and n.run_id = ${run.id}
           and n.type = e.type and n.source = e.source and n.external_id = e.external_id)
         limit ${sweepSize}`.execute(tx);

@@ -1,4 +1,5 @@
 /** Rows of the unified data model: read with filters, written, deleted, brought back and linked by people. */
+
 import { z } from "zod";
 import type { EntityFilter } from "../../../../plugin-api/src/context.ts";
 import { entitySchemas } from "../../../../plugin-api/src/model/entity-types.ts";
@@ -8,8 +9,9 @@ import type { EntityRow, EntityWrite, Provenance, QueryOptions } from "../../../
 import { BackplaneError } from "../../../errors/error.ts";
 import { inputFaults, inputSentence } from "../../../errors/input-faults.ts";
 import { formatTraceparent, type Trace } from "../../../telemetry/trace.ts";
+import { pageOf } from "../page-of.ts";
 import { defineRoute, type RouteSpec } from "../route.ts";
-import { page } from "../schemas.ts";
+import { listOf, page } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
 
 const type = z.string().min(1).max(63).describe("Such as `contacts`.");
@@ -55,27 +57,26 @@ export function entityRoutes({ entities }: HttpServices): RouteSpec[] {
       summary: "Types of entity, with how many rows there are and the schema of those the model has",
       tag: "entities",
       access: { role: "viewer" },
-      // All at once, whatever the limit: there are few.
       query: z.strictObject(page),
       success: {
         status: 200,
-        schema: z.object({
-          types: z.array(
-            z.object({ type: z.string(), count: z.number(), countCapped: z.boolean(), schema: z.unknown() }),
-          ),
-          nextCursor: z.null(),
-        }),
+        schema: listOf(
+          "types",
+          z.object({ type: z.string(), count: z.number(), countCapped: z.boolean(), schema: z.unknown() }),
+        ),
       },
-      async handler({ organization }) {
+      errors: ["invalid_cursor"],
+      async handler({ organization, query }) {
         const counts = new Map((await entities.types(organization)).map((row) => [row.type, row]));
-        const names = [...new Set([...Object.keys(entitySchemas), ...counts.keys()])].sort();
-        const types = names.map((name) => ({
+        const names = [...new Set([...Object.keys(entitySchemas), ...counts.keys()])];
+        const { items, nextCursor } = pageOf(names, (name) => name, query);
+        const types = items.map((name) => ({
           type: name,
           count: counts.get(name)?.count ?? 0,
           countCapped: counts.get(name)?.countCapped ?? false,
           schema: Object.hasOwn(entitySchemas, name) ? entitySchemas[name as keyof typeof entitySchemas] : null,
         }));
-        return { types, nextCursor: null };
+        return { types, nextCursor };
       },
     }),
     defineRoute({

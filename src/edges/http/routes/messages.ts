@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { callSchema, faxSchema, sendSchema } from "../../../channels/send-request.ts";
 import { storableText } from "../../../channels/storable-text.ts";
+import { pageOf } from "../page-of.ts";
 import { Answer, defineRoute, type RouteSpec } from "../route.ts";
 import { listOf, page, pluginParams } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
@@ -81,8 +82,13 @@ export function messageRoutes({ channels }: Pick<HttpServices, "channels">): Rou
       summary: "Installed plugins that carry messages, calls or faxes; by id",
       tag: "messages",
       access: { role: "viewer" },
-      success: { status: 200, schema: z.object({ channels: z.array(z.record(z.string(), z.unknown())) }) },
-      handler: async ({ organization }) => ({ channels: await channels.channels(organization) }),
+      query: z.strictObject(page),
+      success: { status: 200, schema: listOf("channels", z.record(z.string(), z.unknown())) },
+      errors: ["invalid_cursor"],
+      async handler({ organization, query }) {
+        const { items, nextCursor } = pageOf(await channels.channels(organization), ({ id }) => id, query);
+        return { channels: items, nextCursor };
+      },
     }),
     defineRoute({
       method: "PUT",

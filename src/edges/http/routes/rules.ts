@@ -5,6 +5,7 @@ import { isObject, parseJson, parseJsonText } from "../../../base/json.ts";
 import { isStorableText } from "../../../bus/event-record.ts";
 import { BackplaneError } from "../../../errors/error.ts";
 import { inputFaults, inputSentence } from "../../../errors/input-faults.ts";
+import { pageOf } from "../page-of.ts";
 import { defineRoute, type RouteCall, type RouteSpec } from "../route.ts";
 import { listOf, page } from "../schemas.ts";
 import type { HttpServices } from "../services.ts";
@@ -187,7 +188,7 @@ function savingRoutes(rules: Rules): RouteSpec[] {
     defineRoute({
       method: "GET",
       path: "/api/rules/:id/versions/:n/diff",
-      summary: "What changed in meaning from this version to another",
+      summary: "What changed in meaning from this version to another, which is the newest when none is named",
       tag: "rules",
       access: { role: "viewer" },
       params: versionParams,
@@ -196,13 +197,15 @@ function savingRoutes(rules: Rules): RouteSpec[] {
           .number()
           .int()
           .min(1)
-          .max(2 ** 31 - 1),
+          .max(2 ** 31 - 1)
+          .optional(),
       }),
       success: { status: 200, schema: z.object({ changes: z.array(record) }) },
       errors: ["not_found"],
-      handler: async ({ organization, params, query }) => ({
-        changes: await rules.diff(organization, params.id, params.n, query.to),
-      }),
+      async handler({ organization, params: { id, n }, query }) {
+        const to = query.to ?? (await rules.get(organization, id)).version;
+        return { changes: await rules.diff(organization, id, n, to) };
+      },
     }),
     defineRoute({
       method: "POST",
@@ -227,8 +230,14 @@ function tryingRoutes(rules: Rules): RouteSpec[] {
       summary: "Conditions, actions and variables that rules can name, from the plugins that are installed",
       tag: "rules",
       access: { role: "viewer" },
-      success: { status: 200, schema: z.object({ operators: z.array(record) }) },
-      handler: async ({ organization }) => ({ operators: await rules.operators(organization) }),
+      query: z.strictObject(page),
+      success: { status: 200, schema: listOf("operators", record) },
+      errors: ["invalid_cursor"],
+      async handler({ organization, query }) {
+        const all = await rules.operators(organization);
+        const { items, nextCursor } = pageOf(all, ({ id, kind, plugin }) => `${id} ${kind} ${plugin}`, query);
+        return { operators: items, nextCursor };
+      },
     }),
     defineRoute({
       method: "POST",
@@ -383,8 +392,13 @@ function runRoutes(rules: Rules): RouteSpec[] {
       params: ruleParams,
       query: z.strictObject(runQuery),
       success: { status: 200, schema: listOf("runs", runSchema) },
-      errors: ["invalid_cursor"],
-      handler: ({ organization, params, query }) => listed(organization, { ...query, rule: params.id }),
+      errors: ["invalid_cursor", "not_found"],
+      async handler({ organization, params, query }) {
+        const found = await listed(organization, { ...query, rule: params.id });
+        // Runs outlive their rule.
+        if (found.runs.length === 0) await rules.get(organization, params.id);
+        return found;
+      },
     }),
     defineRoute({
       method: "GET",
