@@ -1,13 +1,11 @@
 /**
  * OAuth connections of installations: made by a person who agrees at the service (authorisation code with PKCE) or by the
  * client's own credentials, listed, ended. Keeping their tokens fresh is access-tokens.ts; guests only ever hold a handle.
+ * Long by its many verbs.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { sql } from "kysely";
 import { randomPKCECodeVerifier } from "openid-client";
 import type { Audit } from "../audit/audit.ts";
 import { asOrganizationId, asPluginId, type OrganizationId } from "../base/brands.ts";
-import { newId } from "../base/ids.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import type { Egress } from "../egress/egress.ts";
 import { BackplaneError } from "../errors/error.ts";
@@ -15,10 +13,10 @@ import type { Installation, Installations } from "../installations/installations
 import { grantedHosts } from "../policy/permits.ts";
 import { agreedHosts } from "../secrets/installation-secrets.ts";
 import type { Vault } from "../secrets/vault.ts";
-import { json } from "../store/json.ts";
-import type { Store, Tx } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { Trace } from "../telemetry/trace.ts";
-import { type AccessTokens, createAccessTokens, expiryOf, maxFormer } from "./access-tokens.ts";
+import { type AccessTokens, createAccessTokens } from "./access-tokens.ts";
+import { createAttempts, type TakenAttempt } from "./attempts.ts";
 import {
   type ConnectionRow,
   type ConnectionStatus,
@@ -27,18 +25,11 @@ import {
   openTokens,
   readRow,
   readRows,
-  sealTokens,
 } from "./connection-rows.ts";
-import {
-  type Client,
-  clientOf,
-  declaredConnection,
-  declaredConnections,
-  movedReason,
-  type Servers,
-  serversOf,
-} from "./declared.ts";
+import { type Client, clientOf, declaredConnection, declaredConnections, movedReason, serversOf } from "./declared.ts";
+import { announceConnections, type ConnectionChange, openStandings } from "./standings.ts";
 import { createTokenEndpoint, type TokenAnswer, TokenFailure, type TokenRequest } from "./token-endpoint.ts";
+import { createConnectionWrites } from "./write-connection.ts";
 
 export interface ConnectionContext {
   organization: OrganizationId;
@@ -116,7 +107,7 @@ export interface Connections extends AsyncDisposable {
   /** Why the plugin cannot work fully; from memory. */
   readiness(installation: Installation): string | undefined;
   /** Called on every node after connections of a plugin changed. */
-  onChange(listener: (change: { organization: OrganizationId; plugin: Installation["plugin"] }) => void): Disposable;
+  onChange(listener: (change: ConnectionChange) => void): Disposable;
   /** Authorisations that nobody ended. */
   deleteExpired(): Promise<number>;
   close(options: { drainMs: number }): Promise<void>;
@@ -134,77 +125,17 @@ export interface ConnectionsOptions {
   log: { warn(details: object, message: string): void };
 }
 
-/** With the servers and hosts that the person who began it agreed to. */
-interface Attempt extends Servers {
-  codeVerifier?: string;
-  redirectUri: string;
-  hosts: string[];
-}
-
-interface Standing {
-  installation: string;
-  status: ConnectionStatus;
-  reason: string;
-}
-
-const standingColumns = ["organization_id", "plugin_id", "name", "installation_id", "status", "last_error"] as const;
-type StandingRow = Pick<ConnectionRow, (typeof standingColumns)[number]>;
-
-const channel = "connections";
-const attemptMinutes = 10;
-const maxAttempts = 20;
 export const callbackPath = "/oauth/callback";
 
 /** Reads which connections there are. */
 export async function createConnections(options: ConnectionsOptions): Promise<Connections> {
   const { store, vault, installations, audit, eventLog } = options;
   const endpoint = createTokenEndpoint(options);
-  const listeners = new Set<Parameters<Connections["onChange"]>[0]>();
-  /** Status by plugin and connection, for what must not wait. */
-  const standing = new Map<string, Map<string, Standing>>();
-  /** Reads of one plugin's rows so far: an older one that ends late changes nothing. */
-  let reads = 0;
-  const latest = new Map<string, number>();
-
-  const note = (rows: readonly StandingRow[]): void => {
-    for (const row of rows) {
-      const slot = slotOf(row.organization_id, row.plugin_id);
-      const of = standing.get(slot) ?? new Map<string, Standing>();
-      of.set(row.name, { installation: row.installation_id, status: row.status, reason: row.last_error ?? "" });
-      standing.set(slot, of);
-    }
-  };
-  const readAll = (): Promise<StandingRow[]> => store.db.selectFrom("connections").select(standingColumns).execute();
-  const announce = (tx: Tx, { organization, plugin, id }: Installation): Promise<void> =>
-    store.notify(tx, channel, JSON.stringify([organization, plugin, id]));
-
-  const heard = async (payload: string): Promise<void> => {
-    if (payload === "") {
-      tokens.forget();
-      const rows = await readAll();
-      standing.clear();
-      note(rows);
-      return;
-    }
-    const [organization, plugin, id] = JSON.parse(payload) as [string, string, string];
-    tokens.forget(id);
-    const key = { organization: asOrganizationId(organization), plugin: asPluginId(plugin) };
-    const slot = slotOf(organization, plugin);
-    const read = ++reads;
-    latest.set(slot, read);
-    const rows = await readRows(store.db, key);
-    if (latest.get(slot) !== read) return;
-    latest.delete(slot);
-    standing.delete(slot);
-    note(rows);
-    for (const listener of listeners) listener(key);
-  };
-
   const tokens = createAccessTokens({
     store,
     vault,
     endpoint,
-    announce,
+    announce: (tx, installation) => announceConnections(store, tx, installation),
     log: options.log,
     async onRejected(tx, { organization, plugin }, connection, reason) {
       await eventLog.publish(tx, {
@@ -234,10 +165,15 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     );
   });
 
-  const listening = await store.listen(channel, (payload) => {
-    heard(payload).catch((error: unknown) => options.log.warn({ err: error }, "connections could not be read"));
+  const standings = await openStandings({ store, log: options.log, onHeard: (id) => tokens.forget(id) });
+  const attempts = createAttempts({ store, vault, installations });
+  const { lock, record, establish, unsuccessful } = createConnectionWrites({
+    store,
+    vault,
+    installations,
+    audit,
+    onWritten: (id) => tokens.forget(id),
   });
-  note(await readAll());
 
   const redirectUri = (): string => options.publicUrl() + callbackPath;
   const requestOf = (installation: Installation, client: Client): TokenRequest => ({
@@ -271,129 +207,6 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
 
   const list: Connections["list"] = async (installation) =>
     present(installation, await readRows(store.db, installation));
-
-  /** The installation as the transaction sees it; it must still be the one that was meant. Error: `not_found`. */
-  const lock = async (tx: Tx, { organization, plugin, id }: Installation): Promise<void> => {
-    const current = await installations.lock(tx, organization, plugin);
-    if (current.id !== id) throw new BackplaneError("not_found", { thing: "installation" });
-  };
-
-  const record = (
-    tx: Tx,
-    context: ConnectionContext,
-    { plugin }: Installation,
-    action: string,
-    details: Record<string, unknown>,
-  ): Promise<unknown> =>
-    audit.record(tx, {
-      organization: context.organization,
-      actor: context.actor,
-      action: `connection.${action}`,
-      target: plugin,
-      details,
-      ...(context.trace ? { traceId: context.trace.traceId } : {}),
-    });
-
-  /** A new connection, or one in place of a former one. */
-  const establish = async (
-    context: ConnectionContext,
-    installation: Installation,
-    made: {
-      name: string;
-      answer: TokenAnswer;
-      servers: Servers;
-      hosts: readonly string[];
-      scopes: readonly string[];
-      refreshable: boolean;
-    },
-  ): Promise<void> => {
-    const { name, answer } = made;
-    const before = await readRow(store.db, keyOf(installation, name));
-    const former =
-      before?.installation_id === installation.id ? await openTokens(vault, before).catch(() => undefined) : undefined;
-    const sealed = await sealTokens(vault, installation, name, {
-      accessToken: answer.accessToken,
-      ...(answer.refreshToken === undefined ? {} : { refreshToken: answer.refreshToken }),
-      ...made.servers,
-      former: former ? [former.accessToken, ...former.former].slice(0, maxFormer) : [],
-      hosts: made.hosts,
-    });
-    const scopes = answer.scopes ?? [...made.scopes];
-    const values = {
-      installation_id: installation.id,
-      status: "connected" as const,
-      sealed,
-      scopes: json(scopes),
-      expires_at: expiryOf(answer),
-      refreshable: made.refreshable,
-      account: answer.account ?? null,
-      last_error: null,
-      last_error_at: null,
-      failures: 0,
-      retry_at: null,
-      lease_id: null,
-      lease_until: null,
-      connected_by: context.actor,
-      connected_at: new Date(),
-      refreshed_at: null,
-      updated_at: new Date(),
-    };
-    await store.transaction(async (tx) => {
-      await lock(tx, installation);
-      await tx
-        .insertInto("connections")
-        .values({
-          organization_id: installation.organization,
-          plugin_id: installation.plugin,
-          name,
-          generation: 1,
-          ...values,
-        })
-        .onConflict((conflict) =>
-          conflict
-            .columns(["organization_id", "plugin_id", "name"])
-            .doUpdateSet({ ...values, generation: sql<number>`connections.generation + 1` }),
-        )
-        .execute();
-      await record(tx, context, installation, "connected", {
-        connection: name,
-        account: answer.account ?? null,
-        scopes,
-        hosts: made.hosts,
-        ...made.servers,
-      });
-      await announce(tx, installation);
-    });
-    tokens.forget(installation.id);
-  };
-
-  /** What went wrong while a person tried; a connection that works goes on working. */
-  const unsuccessful = async (
-    context: ConnectionContext,
-    installation: Installation,
-    name: string,
-    reason: string,
-  ): Promise<void> => {
-    const error = { last_error: reason.slice(0, 1_000), last_error_at: new Date(), updated_at: new Date() };
-    await store.transaction(async (tx) => {
-      await lock(tx, installation);
-      await tx
-        .insertInto("connections")
-        .values({
-          organization_id: installation.organization,
-          plugin_id: installation.plugin,
-          name,
-          installation_id: installation.id,
-          status: "not_connected",
-          ...error,
-        })
-        .onConflict((conflict) => conflict.columns(["organization_id", "plugin_id", "name"]).doUpdateSet(error))
-        .execute();
-      await record(tx, context, installation, "failed", { connection: name, reason });
-      await announce(tx, installation);
-    });
-    tokens.forget(installation.id);
-  };
 
   /** Asks the service to end what was given, once the hub has forgotten it. */
   const takeBack = async (
@@ -429,43 +242,9 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
     );
   };
 
-  /** Single use: whoever deletes it has it. */
-  const takeAttempt = async (
-    state: unknown,
-  ): Promise<
-    | {
-        installation: Installation;
-        name: string;
-        attempt: Attempt;
-        context: ConnectionContext;
-        redirectTo: string | null;
-      }
-    | undefined
-  > => {
-    if (typeof state !== "string" || !/^[A-Za-z0-9_-]{43}$/.test(state)) return undefined;
-    const row = await store.db
-      .deleteFrom("connection_attempts")
-      .where("state_hash", "=", hashOf(state))
-      .returningAll()
-      .executeTakeFirst();
-    if (row === undefined || row.expires_at.getTime() <= Date.now()) return undefined;
-    const organization = asOrganizationId(row.organization_id);
-    const installation = await installations.find(organization, asPluginId(row.plugin_id));
-    if (installation?.id !== row.installation_id) return undefined;
-    if (!declaredConnections(installation.manifest).some(([name]) => name === row.name)) return undefined;
-    const opened = await vault.open(attemptBinding(installation, row.id), row.sealed);
-    return {
-      installation,
-      name: row.name,
-      attempt: JSON.parse(opened.value) as Attempt,
-      context: { organization, actor: row.actor },
-      redirectTo: row.redirect_to,
-    };
-  };
-
   const finish = async (
     query: CallbackQuery,
-    { installation, name, attempt, context }: NonNullable<Awaited<ReturnType<typeof takeAttempt>>>,
+    { installation, name, attempt, context }: TakenAttempt,
   ): Promise<CallbackOutcome["outcome"]> => {
     const no = async (outcome: "refused" | "failed", reason: string): Promise<typeof outcome> => {
       await unsuccessful(context, installation, name, reason);
@@ -522,56 +301,32 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
           },
         );
       const client = await clientOf(vault, installation, name);
-      const state = randomBytes(32).toString("base64url");
-      const id = newId();
-      const expiresAt = new Date(Date.now() + attemptMinutes * 60_000);
-      const attempt: Attempt = {
+      const begun = await attempts.begin(installation, name, {
         ...(client.pkce ? { codeVerifier: randomPKCECodeVerifier() } : {}),
         redirectUri: redirectUri(),
         ...serversOf(declaredConnection(installation, name)),
         hosts: [...client.hosts],
-      };
-      const sealed = await vault.seal(attemptBinding(installation, id), JSON.stringify(attempt), {
-        hosts: [],
-        expose: false,
       });
       const url = await endpoint.authorizationUrl(client, {
-        redirectUri: attempt.redirectUri,
-        state,
-        codeVerifier: attempt.codeVerifier,
+        redirectUri: begun.attempt.redirectUri,
+        state: begun.state,
+        codeVerifier: begun.attempt.codeVerifier,
       });
       await store.transaction(async (tx) => {
         await lock(tx, installation);
-        await tx
-          .insertInto("connection_attempts")
-          .values({
-            organization_id: installation.organization,
-            id,
-            plugin_id: installation.plugin,
-            name,
-            installation_id: installation.id,
-            state_hash: hashOf(state),
-            sealed,
-            redirect_to: redirectTo ?? null,
-            actor: context.actor,
-            expires_at: expiresAt,
-          })
-          .execute();
-        // Ids rise with time: the newest stay.
-        await sql`delete from connection_attempts where organization_id = ${installation.organization} and id in (
-          select id from connection_attempts
-          where organization_id = ${installation.organization} and plugin_id = ${installation.plugin} and name = ${name}
-          order by id desc offset ${maxAttempts})`.execute(tx);
+        await begun.store(tx, { actor: context.actor, redirectTo });
         await record(tx, context, installation, "authorization_started", {
           connection: name,
           scopes: client.scopes,
           tokenHost: client.tokenHost,
         });
       });
-      return { url, expiresAt };
+      return { url, expiresAt: begun.expiresAt };
     },
     async callback(query) {
-      const taken = await takeAttempt(query.state);
+      // Neither yes nor no: the attempt goes on waiting for its answer.
+      if (query.code === undefined && query.error === undefined) return { outcome: "invalid" };
+      const taken = await attempts.take(query.state);
       if (!taken) return { outcome: "invalid" };
       const outcome = await finish(query, taken);
       return {
@@ -646,54 +401,22 @@ export async function createConnections(options: ConnectionsOptions): Promise<Co
             await record(tx, context, installation, "disconnected", { connection: name });
           else if (table === "connections") declaredConnection(installation, name);
         }
-        await announce(tx, installation);
+        await announceConnections(store, tx, installation);
       });
       tokens.forget(installation.id);
       if (before?.installation_id === installation.id) await takeBack(context, installation, before);
     },
-    readiness(installation) {
-      const of = standing.get(slotOf(installation.organization, installation.plugin));
-      const names = declaredConnections(installation.manifest).map(([name]) => name);
-      const states = names.map((name) => {
-        const found = of?.get(name);
-        return found?.installation === installation.id ? found : undefined;
-      });
-      const lost = states.findIndex((state) => state?.status === "needs_reconnect");
-      if (lost >= 0)
-        return `connection '${names[lost]}' must be connected again: ${states[lost]!.reason}`.slice(0, 500);
-      // Several may stand for each other: a person's account, or the client's own.
-      if (names.length === 0 || states.some((state) => state?.status === "connected")) return undefined;
-      return `connection '${names.join("' or '")}' is not connected`;
-    },
-    onChange(listener) {
-      listeners.add(listener);
-      return { [Symbol.dispose]: () => void listeners.delete(listener) };
-    },
-    async deleteExpired() {
-      const gone = await store.db
-        .deleteFrom("connection_attempts")
-        .where("expires_at", "<", new Date())
-        .executeTakeFirst();
-      return Number(gone.numDeletedRows);
-    },
+    readiness: standings.readiness,
+    onChange: standings.onChange,
+    deleteExpired: attempts.deleteExpired,
     close: (drain) => tokens.close(drain),
     async [Symbol.asyncDispose]() {
       reviewing[Symbol.dispose]();
-      listening[Symbol.dispose]();
+      standings[Symbol.dispose]();
       await tokens.close({ drainMs: 0 });
     },
   };
 }
-
-const slotOf = (organization: string, plugin: string): string => `${organization}\0${plugin}`;
-
-const hashOf = (state: string): string => createHash("sha256").update(state).digest("hex");
-
-const attemptBinding = ({ organization, id }: Installation, attempt: string) => ({
-  organization,
-  installation: id,
-  field: `~attempt.${attempt}`,
-});
 
 function isPathOfHub(text: string): boolean {
   return text.length <= 512 && /^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(text);

@@ -1,47 +1,43 @@
 /**
- * The connector engine: who is due, what runs, where each connector stands, and what people may do about it. The work of a
- * run is sync-runs.ts; listeners for pushes are realtime.ts; actions are actions.ts. Pushed items come in through `receive`.
+ * The connector engine as people meet it: where each connector stands, its runs, and what may be done about them. Who is due is
+ * plans.ts; the work of a run is sync-runs.ts; listeners for pushes are realtime.ts, what they push pushes.ts; actions are actions.ts.
+ * Long by its many verbs.
  */
-import { type Selectable, sql } from "kysely";
-import { asOrganizationId, asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
+import { sql } from "kysely";
+import { asPluginId, type OrganizationId, type PluginId } from "../base/brands.ts";
 import { decodeCursor, encodeCursor } from "../base/cursor.ts";
-import { nextTurn, parseSchedule } from "../base/schedule.ts";
+import { parseSchedule } from "../base/schedule.ts";
 import type { Deliveries } from "../bus/deliveries.ts";
 import type { Delivery } from "../bus/delivery.ts";
 import type { EventLog } from "../bus/event-log.ts";
 import { wakeConsumers } from "../bus/wake.ts";
 import type { Entities } from "../entities/entities.ts";
 import { BackplaneError } from "../errors/error.ts";
-import { storeChanges, takesIncoming } from "../incoming/incoming.ts";
-import { readChanges } from "../incoming/read-batch.ts";
-import { setAside, storeWithoutRefused } from "../incoming/refusals.ts";
-import { createStoreTogether } from "../incoming/store-together.ts";
+import { takesIncoming } from "../incoming/incoming.ts";
 import type { Installation, Installations } from "../installations/installations.ts";
-import { incomingChanges } from "../invocation/contributions.ts";
-import { deliveryFailure } from "../invocation/delivery-failure.ts";
 import type { Invoker } from "../invocation/invoker.ts";
 import type { Jobs } from "../jobs/jobs.ts";
-import { pluginOfConsumer, syncConsumer } from "../policy/consumers.ts";
+import { syncConsumer } from "../policy/consumers.ts";
 import { json } from "../store/json.ts";
-import type { Database } from "../store/schema.ts";
-import type { Store, Tx } from "../store/store.ts";
-import { formatTraceparent, newTrace, parseTraceparent, type Trace } from "../telemetry/trace.ts";
+import type { Store } from "../store/store.ts";
+import { formatTraceparent, newTrace, type Trace } from "../telemetry/trace.ts";
 import { type Actions, createActions } from "./actions.ts";
+import { createRunEnds } from "./end-runs.ts";
+import { createPlans, type PlannedSync, plannedOf, planOf, type StateRow } from "./plans.ts";
 import { nowhere, type Position } from "./position.ts";
-import { createRealtime, hasRealtime, type RealtimeState } from "./realtime.ts";
+import { createPushes } from "./pushes.ts";
+import { createRealtime, type RealtimeState } from "./realtime.ts";
 import {
   findRun,
   isOpen,
   lockState,
-  openStatuses,
   type Run,
   type RunTrigger,
   recordPosition,
   requestRun,
   toRun,
-  writeRun,
 } from "./run-records.ts";
-import { registerSyncRuns, type SyncRunsOptions, syncEvent } from "./sync-runs.ts";
+import { registerSyncRuns, type SyncRunsOptions } from "./sync-runs.ts";
 
 export interface ConnectorsOptions extends Pick<SyncRunsOptions, "maxFailures" | "backoff" | "itemsPerCall"> {
   store: Store;
@@ -65,17 +61,6 @@ export interface SyncCall {
   types?: string[] | undefined;
   actor: string;
   trace?: Trace | undefined;
-}
-
-/** One schedule of a connector. */
-export interface PlannedSync {
-  /** In force: the organisation's own, else the manifest's; null: never by itself. */
-  schedule: string | null;
-  /** The organisation's own; an empty text: never. */
-  own: string | null;
-  nextAt: Date | null;
-  /** What is wrong with it. */
-  fault?: string;
 }
 
 export interface ConnectorState {
@@ -148,10 +133,6 @@ export interface Connectors extends AsyncDisposable {
   wake(organization: OrganizationId, plugin: PluginId): Promise<void>;
 }
 
-type StateRow = Selectable<Database["connector_states"]>;
-
-/** A first sync after activation waits so long at most, so that an installation can be finished. */
-const firstSyncMs = 5_000;
 const keepAnswersMs = 24 * 3_600_000;
 const keepRunsMs = 90 * 24 * 3_600_000;
 
@@ -159,6 +140,9 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
   const { store, deliveries, invoker, installations, entities, eventLog, jobs } = options;
   const realtime = createRealtime(options);
   const actions = createActions(options);
+  const { cancelRun, cancelAll, openRun } = createRunEnds({ eventLog, deliveries });
+  const plans = createPlans({ store, deliveries, installations, cancelAll, openRun, log: options.log });
+  const receive = createPushes({ store, invoker, installations, entities, eventLog, deliveries });
   registerSyncRuns(options);
 
   const connectorOf = async (organization: OrganizationId, plugin: PluginId): Promise<Installation> => {
@@ -176,145 +160,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       .where("plugin_id", "=", plugin)
       .executeTakeFirst();
 
-  // ---- plans
-
-  /** Brings the row of a connector in line with its installation. */
-  const align = async ({ organization, plugin }: Installation): Promise<void> => {
-    await store.transaction(async (tx) => {
-      const row = await tx
-        .selectFrom("installations")
-        .select(["status", "manifest", "grants"])
-        .where("organization_id", "=", organization)
-        .where("plugin_id", "=", plugin)
-        .forShare()
-        .executeTakeFirst();
-      if (!row) return;
-      const installation = { ...row, grants: row.grants as unknown as string[] } as unknown as Installation;
-      if (installation.manifest.contributes?.connector === undefined) return;
-      const state = await lockState(tx, organization, plugin);
-      if (installation.status !== "active") await cancelAll(tx, organization, plugin, installation.status);
-      const listens = hasRealtime(installation);
-      const forgets = !listens && (state.realtime !== null || state.realtime_at !== null);
-      const patch = {
-        ...planOf(installation, state, "sync"),
-        ...planOf(installation, state, "full"),
-        ...(forgets ? { realtime: null, realtime_at: null } : {}),
-        ...(listens && state.realtime === null && state.realtime_at === null ? { realtime_at: new Date() } : {}),
-      };
-      if (Object.keys(patch).length === 0) return;
-      await tx
-        .updateTable("connector_states")
-        .set(patch)
-        .where("organization_id", "=", organization)
-        .where("plugin_id", "=", plugin)
-        .execute();
-    });
-  };
-
-  const aligned = new Map<string, string>();
-  const alignSoon = (organization: OrganizationId, plugin: PluginId): void => {
-    void (async () => {
-      const installation = await installations.find(organization, plugin);
-      const name = `${organization}\n${plugin}`;
-      if (!installation) {
-        aligned.delete(name);
-        return;
-      }
-      const { id, status, revision, manifest } = installation;
-      const key = `${id}:${status}:${revision}`;
-      if (manifest.contributes?.connector === undefined || aligned.get(name) === key) return;
-      await align(installation);
-      aligned.set(name, key);
-    })().catch((error: unknown) =>
-      options.log.error({ err: error, plugin }, "a connector could not be planned; it is tried again"),
-    );
-  };
-
-  const changes = installations.onChange(({ organization, plugin }) => alignSoon(organization, plugin));
-
-  /** Queues what is due. One that runs already is enough. */
-  const runDue = async (): Promise<void> => {
-    const { rows } = await sql<{ organization_id: string; plugin_id: string }>`
-      select s.organization_id, s.plugin_id from connector_states s
-      join installations i on i.organization_id = s.organization_id and i.plugin_id = s.plugin_id
-      where i.status = 'active' and not s.paused and (s.next_at <= now() or s.next_full_at <= now())
-      order by least(s.next_at, s.next_full_at) limit 200`.execute(store.db);
-    for (const { organization_id, plugin_id } of rows) {
-      const installation = await installations.find(asOrganizationId(organization_id), asPluginId(plugin_id));
-      if (!installation) continue;
-      await store.transaction(async (tx) => {
-        const state = await lockState(tx, organization_id, plugin_id);
-        const now = new Date();
-        const due = (at: Date | null): boolean => at !== null && at <= now;
-        const full = due(state.next_full_at);
-        if (!full && !due(state.next_at)) return;
-        if (!(await openRun(tx, installation)))
-          await requestRun(tx, deliveries, {
-            organization: installation.organization,
-            plugin: installation.plugin,
-            full,
-            trigger: "schedule",
-            actor: "system",
-            traceparent: formatTraceparent(newTrace()),
-          });
-        const again = { ...state, planned: null, planned_full: null };
-        await tx
-          .updateTable("connector_states")
-          .set({
-            ...(due(state.next_at) ? planOf(installation, again, "sync", now) : {}),
-            ...(full ? planOf(installation, again, "full", now) : {}),
-          })
-          .where("organization_id", "=", organization_id)
-          .where("plugin_id", "=", plugin_id)
-          .execute();
-      });
-    }
-  };
-
-  const cancelRun = async (tx: Tx, run: Run, message: string): Promise<void> => {
-    const { organization, plugin, id } = run;
-    const ended: Run = {
-      ...run,
-      status: "cancelled",
-      error: { code: "cancelled", message },
-      resumeAt: null,
-      endedAt: new Date(),
-    };
-    await writeRun(tx, ended);
-    await tx
-      .deleteFrom("connector_seen")
-      .where("organization_id", "=", organization)
-      .where("plugin_id", "=", plugin)
-      .where("run_id", "=", id)
-      .execute();
-    if (run.startedAt !== null) await eventLog.publish(tx, syncEvent(ended, "SyncFailed"));
-    await deliveries.cancel(tx, { organization, consumer: syncConsumer(plugin), itemId: id });
-  };
-
-  const cancelAll = async (tx: Tx, organization: OrganizationId, plugin: PluginId, status: string): Promise<void> => {
-    const open = await tx
-      .selectFrom("connector_runs")
-      .selectAll()
-      .where("organization_id", "=", organization)
-      .where("plugin_id", "=", plugin)
-      .where("status", "in", openStatuses)
-      .orderBy("id")
-      .forUpdate()
-      .execute();
-    for (const row of open) await cancelRun(tx, toRun(row), `The plugin is not active any more; it is ${status}.`);
-  };
-
-  const openRun = async (tx: Tx, { organization, plugin }: Installation): Promise<boolean> =>
-    (await tx
-      .selectFrom("connector_runs")
-      .select("id")
-      .where("organization_id", "=", organization)
-      .where("plugin_id", "=", plugin)
-      .where("status", "in", openStatuses)
-      .limit(1)
-      .executeTakeFirst()) !== undefined;
-
-  jobs.every("connectors", options.tickMs ?? 5_000, runDue);
+  jobs.every("connectors", options.tickMs ?? 5_000, plans.runDue);
   // On its own: it waits for services, and no schedule may wait for them.
   let firstLook = true;
   jobs.every("connector listeners", options.tickMs ?? 5_000, async (signal) => {
@@ -328,7 +174,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
     async () => {
       for (const installation of await installations.listActive())
         if (installation.manifest.contributes?.connector !== undefined)
-          alignSoon(installation.organization, installation.plugin);
+          plans.alignSoon(installation.organization, installation.plugin);
     },
     { atStart: true, everyNode: true },
   );
@@ -343,49 +189,6 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       store.db,
     );
   });
-
-  // ---- pushes
-
-  const storeTogether = createStoreTogether({ store, entities, eventLog });
-  const receive = async (delivery: Delivery): Promise<void> => {
-    const organization = asOrganizationId(delivery.organization);
-    const plugin = asPluginId(pluginOfConsumer(delivery.consumer));
-    const trace =
-      (delivery.traceparent === undefined ? undefined : parseTraceparent(delivery.traceparent)) ?? newTrace();
-    try {
-      const { record, error } = await invoker.run({
-        ...{ organization, plugin, actor: `webhook:${delivery.itemId}`, trace, signal: delivery.signal },
-        kind: "connector",
-        name: incomingChanges,
-        args: [delivery.payload],
-      });
-      if (error) throw error;
-      const pushed = readChanges(record.result, await installations.get(organization, plugin));
-      const { items, events, sync } = pushed;
-      if (items.length === 0 && events.length === 0 && sync === undefined) return;
-      const traceparent = formatTraceparent({ traceId: record.traceId, spanId: record.spanId });
-      const write = { organization, plugin, execution: record.id, traceparent, eventDepth: 0 };
-      const size = JSON.stringify(record.result).length;
-      const { refused } = await storeWithoutRefused(items, (kept) =>
-        sync === undefined
-          ? storeTogether({ write, items: kept, events, size })
-          : store.groupCommit(async (tx) => {
-              await storeChanges({ tx, entities, eventLog, write }, { ...pushed, items: kept });
-              await requestRun(tx, deliveries, {
-                organization,
-                plugin,
-                ...sync,
-                trigger: "event",
-                actor: `webhook:${delivery.itemId}`,
-                traceparent,
-              });
-            }),
-      );
-      if (refused.length > 0) throw setAside(refused);
-    } catch (error) {
-      throw deliveryFailure(error);
-    }
-  };
 
   // ---- what people see and do
 
@@ -593,53 +396,7 @@ export function createConnectors(options: ConnectorsOptions): Connectors {
       );
     },
     async [Symbol.asyncDispose]() {
-      changes[Symbol.dispose]();
+      plans[Symbol.dispose]();
     },
-  };
-}
-
-type Which = "sync" | "full";
-type Planned = Pick<StateRow, "schedule" | "full_schedule" | "planned" | "planned_full" | "next_at" | "next_full_at">;
-
-function effective(
-  { manifest }: Pick<Installation, "manifest">,
-  state: Planned | undefined,
-  which: Which,
-): string | null {
-  const own = which === "sync" ? state?.schedule : state?.full_schedule;
-  if (own !== null && own !== undefined) return own === "" ? null : own;
-  const connector = manifest.contributes?.connector;
-  return (which === "sync" ? connector?.schedule : connector?.fullSchedule) ?? null;
-}
-
-/** The next turn, when the schedule is not the one that it was planned by. A first sync comes at once, a first full one in its turn. */
-function planOf(
-  installation: Pick<Installation, "manifest">,
-  state: Planned,
-  which: Which,
-  from?: Date,
-): Partial<Pick<StateRow, "planned" | "next_at" | "planned_full" | "next_full_at">> {
-  const text = effective(installation, state, which);
-  if (from === undefined && text === (which === "sync" ? state.planned : state.planned_full)) return {};
-  const schedule = text === null ? undefined : parseSchedule(text);
-  const now = from ?? new Date();
-  const first = which === "sync" && from === undefined;
-  const next =
-    schedule === undefined || typeof schedule === "string"
-      ? null
-      : first
-        ? new Date(now.getTime() + Math.random() * firstSyncMs)
-        : (nextTurn(schedule, now) ?? null);
-  return which === "sync" ? { planned: text, next_at: next } : { planned_full: text, next_full_at: next };
-}
-
-function plannedOf(installation: Installation, row: StateRow | undefined, which: Which, live: boolean): PlannedSync {
-  const schedule = effective(installation, row, which);
-  const parsed = schedule === null ? undefined : parseSchedule(schedule);
-  return {
-    schedule,
-    own: (which === "sync" ? row?.schedule : row?.full_schedule) ?? null,
-    nextAt: live ? ((which === "sync" ? row?.next_at : row?.next_full_at) ?? null) : null,
-    ...(typeof parsed === "string" ? { fault: parsed } : {}),
   };
 }

@@ -119,7 +119,7 @@ export function createRuleRuns({ store, deliveries, eventLog, onEnded }: RuleRun
   async function beginOne(tx: Tx, organization: OrganizationId, occasion: Occasion): Promise<BegunRun> {
     const { rule, kind, at, depth, trace, actor, event, eventId, trigger } = occasion;
     const { mode } = rule.compiled;
-    const id = runIdOf(rule.id, occasion);
+    const id = runIdOf(organization, rule.id, occasion);
     const eventKey = kind === "manual" ? null : (eventId ?? null);
     const there = await tx
       .selectFrom("rule_runs")
@@ -395,10 +395,14 @@ async function turnsSoFar(tx: Tx, { organization, rule, traceId, depth }: Chain)
   return rows[0]?.turns ?? 0;
 }
 
-/** A UUID of version 7 with the time of the occasion; what is random elsewhere is a hash here. */
-export function runIdOf(rule: string, { kind, name, at }: Pick<Occasion, "kind" | "name" | "at">): string {
+/** A UUID of version 7 with the time of the occasion; what is random elsewhere is a hash here, of nobody else's rule either. */
+function runIdOf(
+  organization: string,
+  rule: string,
+  { kind, name, at }: Pick<Occasion, "kind" | "name" | "at">,
+): string {
   const hash = createHash("sha256")
-    .update(JSON.stringify([rule, kind, name]))
+    .update(JSON.stringify([organization, rule, kind, name]))
     .digest("hex");
   const time = lowestIdAt(at.getTime());
   return `${time}-7${hash.slice(0, 3)}-${"89ab"[Number.parseInt(hash[3]!, 16) & 3]}${hash.slice(4, 7)}-${hash.slice(7, 19)}`;
