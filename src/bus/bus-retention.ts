@@ -35,14 +35,7 @@ export async function cleanBus(
       where (state in ('done', 'cancelled') and settled_at < ${before(doneMs)}) or (state = 'dead' and settled_at < ${before(deadMs)}) limit ${batchSize})`,
   );
   const events = await cleanEvents(store, before(eventsMs));
-  // PGlite has no autovacuum: without this, scans keep stepping over the dead rows.
-  if (store.driver === "pglite") await vacuumBus(store);
   return { deliveries, events };
-}
-
-export async function vacuumBus(store: Store): Promise<void> {
-  for (const table of ["deliveries", "events", "event_positions", "event_arrivals"])
-    await sql`vacuum (analyze) ${sql.ref(table)}`.execute(store.db);
 }
 
 /** Walks the oldest rows of each organisation once: what is spared now is looked at again the next time, not in a loop. */

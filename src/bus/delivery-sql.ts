@@ -289,7 +289,7 @@ export async function settleDeliveries(
       error = case v.s when 'done' then null when 'release' then d.error else coalesce(v.e, d.error) end,
       settled_at = case when v.s in ('done', 'dead') then now() end,
       claimed_by = null, claimed_until = null
-    from json_to_recordset(${JSON.stringify(
+    from ${recordset(
       others.map((s) => ({
         o: s.organization,
         i: s.id,
@@ -299,7 +299,8 @@ export async function settleDeliveries(
         c: s.outcome !== "release" && s.counted !== false,
         e: s.fault,
       })),
-    )}::text::json) as v(o text, i bigint, a int, s text, m float8, c boolean, e jsonb)
+      sql`o text, i bigint, a int, s text, m float8, c boolean, e jsonb`,
+    )}
     where d.organization_id = v.o and d.id = v.i and d.attempts = v.a and d.claimed_by = ${owner} returning d.id`;
   const settled = new Set<number>();
   if (dropped.length > 0) for (const row of (await drop.execute(store.db)).rows) settled.add(Number(row.id));
@@ -314,7 +315,14 @@ interface Fenced {
 }
 
 const fences = (items: readonly Fenced[]): RawBuilder<unknown> =>
-  sql`json_to_recordset(${JSON.stringify(items.map((s) => ({ o: s.organization, i: s.id, a: s.attempts })))}::text::json) as v(o text, i bigint, a int)`;
+  recordset(
+    items.map((s) => ({ o: s.organization, i: s.id, a: s.attempts })),
+    sql`o text, i bigint, a int`,
+  );
+
+/** Few rows, as the limit tells the planner: each is found by its key, where a join of unknown size reads the table whole. */
+const recordset = (rows: readonly object[], columns: RawBuilder<unknown>): RawBuilder<unknown> =>
+  sql`(select * from json_to_recordset(${JSON.stringify(rows)}::text::json) as v(${columns}) limit ${rows.length}) as v`;
 
 /** Gives relayed claims back, for when they could not be handed on. */
 export async function unclaimDeliveries(store: Store, from: string): Promise<void> {

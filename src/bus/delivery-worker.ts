@@ -10,7 +10,6 @@ import { backoffMs } from "../base/backoff.ts";
 import { sleep } from "../base/deferred.ts";
 import type { Store } from "../store/store.ts";
 import type { BusLog } from "./bus-log.ts";
-import { vacuumBus } from "./bus-retention.ts";
 import type { ConsumerKey } from "./consumers.ts";
 import { type DeliveryRunner, HubStops } from "./delivery-runner.ts";
 import {
@@ -60,7 +59,6 @@ export interface WorkerOptions {
   relay?: Relay | undefined;
 }
 
-const vacuumEvery = 10_000;
 const lanesPerClaim = 64;
 const itemsPerClaim = 800;
 
@@ -76,7 +74,6 @@ export class DeliveryWorker {
   readonly #stopping = new AbortController();
   #running = 0;
   #ended = false;
-  #settled = 0;
   #wake = new AbortController();
   #roomWaiters: (() => void)[] = [];
   #loops: Promise<unknown>[] = [];
@@ -92,7 +89,6 @@ export class DeliveryWorker {
       giveUpMs: options.limits.leaseMs,
       onSettled: (settlements, held) => {
         for (const { id, outcome } of settlements) this.#forget(id, held.has(id) && outcome !== "release");
-        this.#settled += settlements.length;
         if (this.#claimable.size > 0) this.#wake.abort();
       },
     });
@@ -309,19 +305,9 @@ export class DeliveryWorker {
   async #pollLoop(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       await this.#discover();
-      await this.#tidy();
       for (const [name, lane] of this.#lanes) if (lane.idle) this.#dropLane(name, lane);
       await sleep(this.#limits.pollMs * (0.75 + Math.random() / 2), this.#stopping.signal);
     }
-  }
-
-  /** PGlite has no autovacuum: without this, claims step over ever more dead rows. */
-  async #tidy(): Promise<void> {
-    if (this.#o.store.driver !== "pglite" || this.#settled < vacuumEvery) return;
-    this.#settled = 0;
-    await vacuumBus(this.#o.store).catch((error) =>
-      this.#o.log.warn({ err: error }, "the delivery tables could not be vacuumed"),
-    );
   }
 
   #dropLane(name: string, lane: Lane): void {

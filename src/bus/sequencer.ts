@@ -36,17 +36,9 @@ export interface SequencerOptions {
 
 interface Stamped {
   count: number;
-  /** Rows of `event_arrivals` that held them. */
-  arrivals: number;
   organizations: string[];
   consumers: ConsumerKey[];
 }
-
-/**
- * Arrivals taken between two vacuums of their table on PGlite, which has no autovacuum: each stamping steps over the dead
- * entries at the head of its index. The table is nearly empty then, so that a vacuum costs about as much as a stamping.
- */
-const vacuumEvery = 1000;
 
 export function createSequencer({
   store,
@@ -58,8 +50,6 @@ export function createSequencer({
   let running: Promise<void> = Promise.resolve();
   let wake = new AbortController();
 
-  let sinceVacuum = 0;
-
   async function runOnce(): Promise<number | undefined> {
     const stamped = await store.transaction(async (tx) => {
       if (!(await lockSequencer(store, tx, "try"))) return undefined;
@@ -67,11 +57,6 @@ export function createSequencer({
       if (stamped.count > 0) await tell(store, tx, stamped);
       return stamped;
     });
-    sinceVacuum += stamped?.arrivals ?? 0;
-    if (sinceVacuum >= vacuumEvery && store.driver === "pglite") {
-      sinceVacuum = 0;
-      await sql`vacuum (analyze) event_arrivals`.execute(store.db);
-    }
     return stamped?.count;
   }
 
@@ -124,7 +109,6 @@ async function tell(store: Store, tx: Tx, { organizations, consumers }: Stamped)
 async function stampBatch(executor: Db | Tx, batchSize: number): Promise<Stamped> {
   const result = await sql<{
     count: number;
-    arrivals: number;
     organizations: string[] | null;
     consumers: [string, string][] | null;
   }>`
@@ -160,15 +144,14 @@ async function stampBatch(executor: Db | Tx, batchSize: number): Promise<Stamped
       on conflict (organization_id, consumer, item_id) do nothing
       returning organization_id, consumer
     )
-    select (select coalesce(sum(count), 0)::int from taken) as count, (select count(*)::int from taken) as arrivals,
+    select (select coalesce(sum(count), 0)::int from taken) as count,
       (select json_agg(distinct organization_id) from taken) as organizations,
       (select json_agg(json_build_array(organization_id, consumer)) from (select distinct organization_id, consumer from fanned) f) as consumers`.execute(
     executor,
   );
-  const { count = 0, arrivals = 0, organizations, consumers } = result.rows[0] ?? {};
+  const { count = 0, organizations, consumers } = result.rows[0] ?? {};
   return {
     count,
-    arrivals,
     organizations: organizations ?? [],
     consumers: (consumers ?? []).map(([organization, consumer]) => ({ organization, consumer })),
   };

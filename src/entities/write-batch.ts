@@ -387,7 +387,7 @@ async function insert(
         'source', written.source, 'externalId', written.external_id, 'version', 1, 'createdAt', ${at}::text, 'updatedAt', ${at}::text)) as data
     from written join rows using (type, id) order by rows.n`;
   const result = await sql<{ count: number; written: [string, string][] | null }>`
-    with rows as materialized (select * from ${jsonRowsOf(text, insertColumns)}),
+    with rows as materialized (select * from ${jsonRowsOf(text, pendings.length, insertColumns)}),
     written as (
       insert into entities (organization_id, type, id, source, external_id, data, source_tags, plugin_id, execution_id, created_at, updated_at)
       select ${write.organization}, type, id, source, external_id, data, source_tags, ${write.plugin}, coalesce(execution_id, ${write.execution}),

@@ -2,6 +2,7 @@
 import { createStore } from "./create-store.ts";
 import { mapDatabaseError } from "./database-errors.ts";
 import type { StoreDriver } from "./driver.ts";
+import { startEmbeddedVacuum } from "./embedded-vacuum.ts";
 import { migrate } from "./migrate.ts";
 import { openPgliteDriver } from "./pglite-driver.ts";
 import { openPostgresDriver } from "./postgres-driver.ts";
@@ -35,10 +36,25 @@ export async function openStore(options: OpenStoreOptions = {}): Promise<Store> 
       await driver.close();
       throw error;
     }
-    return createStore(driver);
+    const store = createStore(driver);
+    return store.driver === "pglite" ? lookedAfter(store, options.log) : store;
   } catch (error) {
     throw mapDatabaseError(error);
   }
+}
+
+function lookedAfter(store: Store, log: StoreLog | undefined): Store {
+  const vacuum = startEmbeddedVacuum({
+    store,
+    onFault: (error) => log?.warn({ err: error }, "a table of the embedded database could not be vacuumed"),
+  });
+  const { close } = store;
+  return Object.assign(store, {
+    async close() {
+      await vacuum[Symbol.asyncDispose]();
+      await close();
+    },
+  });
 }
 
 async function openDriver(options: OpenStoreOptions): Promise<StoreDriver> {
