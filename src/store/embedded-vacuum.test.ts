@@ -16,12 +16,13 @@ test("tables with many dead, new or changed rows are vacuumed, and others are le
   await sql.raw(fill).execute(store.db);
   assert.deepEqual(await vacuumWorn(store), ["organizations"]);
   assert.deepEqual(await vacuumWorn(store), []);
-  await sql`update organizations set name = 'y' where id < 'o2'`.execute(store.db);
+  await sql`update organizations set name = 'y' where id < 'o24'`.execute(store.db);
   assert.deepEqual(await vacuumWorn(store), ["organizations"]);
   const { rows } =
     await sql`select n_dead_tup::int as dead, n_mod_since_analyze::int as changed from pg_stat_user_tables
     where relname = 'organizations'`.execute(store.db);
-  assert.deepEqual(rows, [{ dead: 0, changed: 1111 }]);
+  // What the rows hold was looked at a moment ago.
+  assert.deepEqual(rows, [{ dead: 0, changed: 1556 }]);
 });
 
 test("a plan that was kept while the table was small is made anew once it has grown", async () => {
