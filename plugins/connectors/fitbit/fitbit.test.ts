@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  type HttpAnswer,
-  type HttpScript,
-  type TestCallError,
-  type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
-  testPlugin,
-} from "@backplane/plugin-api/testing";
+import { type HttpAnswer, type HttpScript, type TestedPlugin, testPlugin } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Answers in the shapes of https://dev.fitbit.com/build/reference/web-api/, with people and numbers of our own.
 import activities from "./fixtures/activities.json" with { type: "json" };
 import body from "./fixtures/body.json" with { type: "json" };
@@ -43,20 +36,6 @@ const account: HttpScript[] = [
 function covers(url: string): boolean {
   const [from = "", to = ""] = url.match(/\d{4}-\d{2}-\d{2}/g) ?? [];
   return from <= "2026-05-01" && "2026-05-01" <= to;
-}
-
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
 }
 
 const samples = async (plugin: TestedPlugin): Promise<unknown[]> =>

@@ -1,14 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  type HttpAnswer,
-  type HttpScript,
-  type TestCallError,
-  type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
-  testPlugin,
-} from "@backplane/plugin-api/testing";
+import { type HttpAnswer, type HttpScript, testPlugin } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Answers in the shapes of https://developers.google.com/fit/rest/v1/reference, with people and numbers of our own.
 import sessions from "./fixtures/sessions.json" with { type: "json" };
 import steps from "./fixtures/steps.json" with { type: "json" };
@@ -53,20 +46,6 @@ const within =
     );
     return { body: { ...dataset, minStartTimeNs: from, maxEndTimeNs: to, point } };
   };
-
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
-}
 
 describe("sync", () => {
   test("sessions and streams become activities and samples; nanoseconds as texts lose nothing on the way out", async () => {

@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import {
-  type HttpAnswer,
-  type HttpScript,
-  type RecordedRequest,
-  type TestCallError,
-  type TestedPlugin,
-  type TestSynced,
-  type TestSyncOptions,
-  testPlugin,
-} from "@backplane/plugin-api/testing";
+import { type HttpAnswer, type HttpScript, type RecordedRequest, testPlugin } from "@backplane/plugin-api/testing";
+import { syncer } from "../syncer.ts";
 // Data points in the shapes of https://developers.google.com/health, with people and numbers of our own.
 import exercise from "./fixtures/exercise.json" with { type: "json" };
 import points from "./fixtures/points.json" with { type: "json" };
@@ -26,20 +18,6 @@ const at = (dataType: string, answer: HttpScript["answer"], times?: number): Htt
 });
 const parameter = (request: RecordedRequest, name: string): string | null =>
   new URL(request.url).searchParams.get(name);
-
-function syncer(plugin: TestedPlugin): (options?: TestSyncOptions) => Promise<TestSynced> {
-  let next: TestSyncOptions = {};
-  return async (options = next) => {
-    try {
-      const synced = await plugin.sync(options);
-      next = synced.next;
-      return synced;
-    } catch (error) {
-      next = (error as TestCallError).next ?? next;
-      throw error;
-    }
-  };
-}
 
 /** A service that holds one weight for each of the last `days` days, and gives `perPage` at a time, newest first. */
 function scale(days: number, perPage: number, fail: (request: RecordedRequest) => HttpAnswer | undefined): HttpScript {
