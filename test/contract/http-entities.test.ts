@@ -90,6 +90,7 @@ test("wrong filters, orders, cursors and items are 400 with the place named", as
     assert.deepEqual([body.code, body.errors[0].path], ["invalid_input", path]);
   }
   assert.equal((await get("/contacts?cursor=nonsense")).body.code, "invalid_cursor");
+  assert.equal((await get("?cursor=nonsense")).body.code, "invalid_cursor");
   assert.equal((await get("/Contacts")).status, 400);
   const wrong = await send("POST", "/contacts", [{ displayName: "x" }, { birthday: "soon" }]);
   assert.deepEqual([wrong.status, wrong.body.errors[0].path], [400, "items.1.birthday"]);

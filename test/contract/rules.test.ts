@@ -136,6 +136,7 @@ test("versions: a change makes one, the same source none, a stale `ifVersion` is
     ],
   );
   const { changes } = (await ask("GET", "/api/rules/versioned/versions/1/diff?to=2")).body;
+  assert.deepEqual((await ask("GET", "/api/rules/versioned/versions/2/diff")).body.changes, []);
   assert.deepEqual(
     changes.map(({ path, before: was, after: is }: Record<string, unknown>) => [path, was, is]),
     [["actions[0].params.text", "one", "two"]],
@@ -252,6 +253,10 @@ export default definePlugin({ actions: { "extra.nod": { execute: () => "nodded" 
 });
 
 test("the catalog names conditions, actions and variables with their plugin and schema", async () => {
+  assert.equal((await ask("GET", "/api/rules/nobody/runs")).status, 404);
+  const first = (await ask("GET", "/api/rules/operators?limit=1")).body;
+  const second = (await ask("GET", `/api/rules/operators?limit=1&cursor=${first.nextCursor}`)).body;
+  assert.notDeepEqual(first.operators, second.operators);
   const { body } = await ask("GET", "/api/rules/operators", undefined, acme.viewerKey);
   const of = (id: string) => body.operators.find((operator: { id: string }) => operator.id === id);
   assert.deepEqual(
